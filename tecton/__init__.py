@@ -1,0 +1,33 @@
+"""
+An open streaming feature store, written for the Stream Ingest API of version 0.8.
+
+Importing this package loads definitions only; stores, Spark and the service load when used.
+"""
+
+from tecton.definitions import (
+    Aggregation,
+    BatchSource,
+    BatchTriggerType,
+    Entity,
+    FeatureService,
+    FileConfig,
+    PushConfig,
+    StreamFeatureView,
+    StreamSource,
+    stream_feature_view,
+)
+from tecton.version import __version__
+
+__all__ = [
+    "Aggregation",
+    "BatchSource",
+    "BatchTriggerType",
+    "Entity",
+    "FeatureService",
+    "FileConfig",
+    "PushConfig",
+    "StreamFeatureView",
+    "StreamSource",
+    "__version__",
+    "stream_feature_view",
+]

@@ -1,0 +1,1 @@
+"""The adapters: what implements the ports of `tecton.stores`."""

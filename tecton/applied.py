@@ -1,0 +1,235 @@
+"""
+What is applied in a workspace: definitions resolved, checked and given ids.
+
+Everything that runs (service, jobs, notebooks) works from these values, never from a feature
+repo. They are frozen, and their JSON is what the registry stores.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
+from functools import cached_property
+from typing import Any
+
+import msgspec
+
+from tecton.timestamps import MICROSECOND, micros_of
+from tecton.types import DataType, Field, from_description
+
+FORMAT = 1
+"""Version of the store's documents; a newer one is refused."""
+
+
+def new_id() -> str:
+    """A random id for one life of a workspace, source or view: 16 hexadecimal digits."""
+    return secrets.token_hex(8)
+
+
+class Column(msgspec.Struct, frozen=True):
+    """A column of a schema; `type` is `DataType.describe()`."""
+
+    name: str
+    type: dict[str, Any]
+
+    @property
+    def dtype(self) -> DataType:
+        """The column's data type."""
+        return from_description(self.type)
+
+    @classmethod
+    def of(cls, field: Field) -> Column:
+        """The column that a definition's `Field` declares."""
+        return cls(field.name, field.dtype.describe())
+
+
+class Described(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What people read about an object; changing it changes nothing else."""
+
+    name: str
+    description: str | None = None
+    owner: str | None = None
+    tags: dict[str, str] = {}
+    prevent_destroy: bool = False
+
+
+class AppliedEntity(Described, frozen=True, kw_only=True, omit_defaults=True):
+    """An entity and the columns that identify one."""
+
+    join_keys: tuple[str, ...]
+
+
+class BatchRows(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Where and how the rows of a batch source are read.
+
+    `uri` is absolute: plan resolves a relative one against the feature repo's root.
+    """
+
+    uri: str
+    file_format: str
+    timestamp_field: str
+    timestamp_format: str | None = None
+    data_delay: timedelta = timedelta(0)
+
+
+class AppliedSource(Described, frozen=True, kw_only=True, omit_defaults=True, dict=True):
+    """A stream source; `id` is new when a deleted one is created again."""
+
+    id: str
+    columns: tuple[Column, ...]
+    event_key: tuple[str, ...] = ()
+    log_offline: bool = False
+    batch: BatchRows | None = None
+
+    @cached_property
+    def fields(self) -> tuple[Field, ...]:
+        """The record's schema, in the order of its definition."""
+        return tuple(Field(column.name, column.dtype) for column in self.columns)
+
+
+class AppliedView(Described, frozen=True, kw_only=True, omit_defaults=True, dict=True):
+    """A stream feature view.
+
+    `id` is its generation: rows of one generation are never mixed with those of another.
+    `since_version` is the registry version that created the generation. `columns` are the values
+    of a row: the source's columns without join keys and timestamp, in schema order.
+    """
+
+    id: str
+    since_version: int
+    applied_at: datetime
+    source: str
+    entities: tuple[str, ...]
+    join_keys: tuple[Column, ...]
+    timestamp_field: str
+    columns: tuple[Column, ...]
+    event_key: tuple[str, ...] = ()
+    online: bool = False
+    offline: bool = False
+    feature_start_time: datetime | None = None
+    ttl: timedelta | None = None
+    batch_schedule: timedelta = timedelta(days=1)
+    batch_trigger: str = "SCHEDULED"
+    manual_trigger_backfill_end_time: datetime | None = None
+    max_backfill_interval: timedelta | None = None
+    monitor_freshness: bool = False
+    expected_feature_freshness: timedelta | None = None
+    alert_email: str | None = None
+
+    @cached_property
+    def key_fields(self) -> tuple[Field, ...]:
+        """The join keys, in the order of the entities."""
+        return tuple(Field(column.name, column.dtype) for column in self.join_keys)
+
+    @cached_property
+    def value_fields(self) -> tuple[Field, ...]:
+        """The columns of a row, in schema order."""
+        return tuple(Field(column.name, column.dtype) for column in self.columns)
+
+    @cached_property
+    def features(self) -> tuple[Field, ...]:
+        """The features, sorted by name: the order in which they are served (contract §4)."""
+        return tuple(sorted(self.value_fields, key=lambda field: field.name))
+
+    @cached_property
+    def ttl_micros(self) -> int | None:
+        """The ttl in microseconds."""
+        return None if self.ttl is None else self.ttl // MICROSECOND
+
+    @cached_property
+    def start_micros(self) -> int:
+        """`feature_start_time` in microseconds since the epoch; 0 without one."""
+        return 0 if self.feature_start_time is None else micros_of(self.feature_start_time)
+
+
+class ServiceFeatures(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A view as a feature service takes it; `join_key_map` is `{view_key: service_key}`."""
+
+    view: str
+    namespace: str
+    features: tuple[str, ...]
+    join_key_map: dict[str, str] = {}
+
+    def service_key(self, view_key: str) -> str:
+        """The name under which a request gives this view's join key."""
+        return self.join_key_map.get(view_key, view_key)
+
+
+class AppliedService(Described, frozen=True, kw_only=True, omit_defaults=True):
+    """A feature service; `views` are sorted by namespace, the order in which they are served."""
+
+    views: tuple[ServiceFeatures, ...]
+    online_serving_enabled: bool = True
+
+
+class WorkspaceState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, dict=True):
+    """All that is applied in one workspace, at one version.
+
+    Versions of a name count on over deletion; `id` is new for each life. A deleted workspace's
+    last version says so.
+    """
+
+    format: int = FORMAT
+    name: str
+    id: str
+    live: bool
+    version: int
+    deleted: bool = False
+    applied_at: datetime
+    applied_by: str = ""
+    comment: str = ""
+    entities: tuple[AppliedEntity, ...] = ()
+    sources: tuple[AppliedSource, ...] = ()
+    views: tuple[AppliedView, ...] = ()
+    services: tuple[AppliedService, ...] = ()
+
+    @property
+    def folder(self) -> str:
+        """The workspace's folder under `push/` and `offline/`, never shared by two lives."""
+        return f"{self.name}.{self.id}"
+
+    @cached_property
+    def source_by_name(self) -> Mapping[str, AppliedSource]:
+        """The stream sources."""
+        return {source.name: source for source in self.sources}
+
+    @cached_property
+    def view_by_name(self) -> Mapping[str, AppliedView]:
+        """The feature views."""
+        return {view.name: view for view in self.views}
+
+    @cached_property
+    def service_by_name(self) -> Mapping[str, AppliedService]:
+        """The feature services."""
+        return {service.name: service for service in self.services}
+
+    @cached_property
+    def views_by_source(self) -> Mapping[str, Sequence[AppliedView]]:
+        """The views that subscribe to each source, sorted by name."""
+        subscribed: dict[str, list[AppliedView]] = {source.name: [] for source in self.sources}
+        for view in sorted(self.views, key=lambda view: view.name):
+            subscribed[view.source].append(view)
+        return subscribed
+
+    def objects(self) -> Iterator[tuple[str, Described]]:
+        """Every object with the name of its kind, in the order in which plans list them."""
+        for entity in self.entities:
+            yield "Entity", entity
+        for source in self.sources:
+            yield "StreamSource", source
+        for view in self.views:
+            yield "StreamFeatureView", view
+        for service in self.services:
+            yield "FeatureService", service
+
+
+def offline_path(state: WorkspaceState, view: AppliedView) -> str:
+    """The offline table of a view, relative to the store."""
+    return f"offline/{state.folder}/{view.name}/{view.id}"
+
+
+def push_path(state: WorkspaceState, writer: int | None = None) -> str:
+    """The push table of one writer, or the folder of all, relative to the store."""
+    folder = f"push/{state.folder}"
+    return folder if writer is None else f"{folder}/{writer}"

@@ -1,0 +1,73 @@
+"""
+Settings → stores, wired once per process. Never imports Spark; adapters load when first used.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from tecton.settings import Settings
+
+if TYPE_CHECKING:
+    from tecton.adapters.documents import Documents
+    from tecton.applied import WorkspaceState
+    from tecton.stores import AccessStore, JobLauncher, OnlineStore, PushLog, Registry
+
+
+@dataclass(frozen=True)
+class Backend:
+    """The stores that one process works on."""
+
+    settings: Settings
+
+    @cached_property
+    def documents(self) -> Documents:
+        """The JSON documents of the store."""
+        from tecton.adapters.documents import Documents
+
+        return Documents(self.settings.store)
+
+    @cached_property
+    def registry(self) -> Registry:
+        """What is applied."""
+        from tecton.adapters.documents import DocumentRegistry
+
+        return DocumentRegistry(self.documents)
+
+    @cached_property
+    def access(self) -> AccessStore:
+        """Who may do what."""
+        from tecton.adapters.documents import DocumentAccess
+
+        return DocumentAccess(self.documents)
+
+    @cached_property
+    def redis_url(self) -> str:
+        """Where Redis is; starts the embedded one if no other is set."""
+        if self.settings.redis_url is not None:
+            return self.settings.redis_url
+        from tecton.adapters.embedded_redis import EmbeddedRedis
+
+        return EmbeddedRedis(self.settings.store).start()
+
+    @cached_property
+    def online(self) -> OnlineStore:
+        """The online store."""
+        from tecton.adapters.redis_online import RedisOnlineStore
+
+        return RedisOnlineStore.connect(self.redis_url)
+
+    def open_push_log(self, state: WorkspaceState, writer: int) -> PushLog:
+        """Take over the push table of one writer slot."""
+        from tecton.adapters.push_log import DeltaPushLog
+
+        return DeltaPushLog.open(self.settings.store, state, writer)
+
+    @cached_property
+    def launcher(self) -> JobLauncher:
+        """Where jobs run."""
+        from tecton.adapters.launchers.local import LocalLauncher
+
+        return LocalLauncher(self.settings.spark_memory)

@@ -1,0 +1,172 @@
+"""
+The ports: what the system needs from storage. Each docstring is the contract of its adapters,
+held by `tests/contract/` on every implementation.
+
+Timestamps are µs since the epoch, UTC. Any method may raise `StoreUnavailable`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import NamedTuple, Protocol
+
+from tecton.access import AccessState
+from tecton.applied import WorkspaceState
+from tecton.rows import FeatureRow
+
+
+class LogEntry(NamedTuple):
+    """One record as the push table keeps it.
+
+    Args:
+        source: Id of the stream source.
+        sequence: Order of acceptance.
+        batch_no: The commit of its writer that brought it, contiguous from 1.
+        registry_version: The version that the accepting service knew.
+        record: Canonical JSON.
+    """
+
+    source: str
+    sequence: int
+    batch_no: int
+    registry_version: int
+    record: bytes
+
+
+class Stored(NamedTuple):
+    """The newest row of a key; `body` as `rows.encode_body` spells it."""
+
+    timestamp: int
+    sequence: int
+    body: bytes
+
+
+class PushLog(Protocol):
+    """The push table of one writer in one workspace; only its owner appends.
+
+    Opening it takes the slot over: whoever held it before is fenced off.
+    """
+
+    @property
+    def name(self) -> str:
+        """Identifies this log among all: the workspace's id and the writer."""
+
+    @property
+    def last_batch(self) -> int:
+        """The number of the newest batch, 0 for none."""
+
+    def append(self, entries: Sequence[LogEntry], accepted_at: datetime) -> None:
+        """
+        Make one batch durable; when it returns, power may fail.
+
+        Args:
+            entries: All of batch `last_batch + 1`.
+            accepted_at: UTC; decides the partition.
+
+        Raises:
+            WriterFenced: Another process has opened the log since.
+            StoreUnavailable: Nothing was written, or nobody can know yet; `last_batch` tells
+                after the next successful call.
+        """
+
+    def read_after(self, batch_no: int) -> Iterator[Sequence[LogEntry]]:
+        """The batches above *batch_no*, in order, each whole."""
+
+    def close(self) -> None:
+        """Give the log up; nothing is lost by not calling it."""
+
+
+class OnlineStore(Protocol):
+    """
+    What each feature view would answer now, by join key.
+
+    Safe to call from many processes. Of the rows offered for a key the one with the greatest
+    (timestamp, sequence, body) stays, whatever the order of rows or of calls.
+    """
+
+    def reserve(self, count: int, floor: int) -> int:
+        """The first of *count* new sequences, all at least *floor* and above any given before."""
+
+    def upsert(self, rows: Iterable[FeatureRow]) -> None:
+        """Offer rows; several may share a key."""
+
+    def apply(self, log: str, previous: int, batch_no: int, rows: Sequence[FeatureRow]) -> bool:
+        """
+        Offer the rows of one batch of a push log and remember that they were offered.
+
+        Returns:
+            False, and nothing is done, if the batch *previous* was never applied: the store has
+            lost data and the log must be replayed from `applied_batch`.
+        """
+
+    def applied_batch(self, log: str) -> int:
+        """The newest batch of *log* up to which all are applied, 0 for none."""
+
+    def read(self, keys: Sequence[tuple[str, str]]) -> Sequence[Stored | None]:
+        """
+        The newest row for each (view, key), in one round trip.
+
+        Raises:
+            ViewNotLoaded: One of the views is not marked as loaded.
+        """
+
+    def mark_loaded(self, views: Sequence[str]) -> None:
+        """Say that all rows of these views are there, so that a missing key means no row."""
+
+
+class Registry(Protocol):
+    """Versions of what is applied, per workspace. Versions are kept for ever."""
+
+    def workspaces(self) -> Sequence[str]:
+        """Names of the workspaces that ever were, sorted."""
+
+    def latest(self, workspace: str) -> WorkspaceState | None:
+        """The newest version, also of a deleted workspace; None if there never was one."""
+
+    def at(self, workspace: str, version: int) -> WorkspaceState | None:
+        """One version."""
+
+    def commit(self, state: WorkspaceState) -> None:
+        """
+        Store `state.version`, which must be the newest one's plus 1.
+
+        Raises:
+            Conflict: That version exists: somebody applied in between. Nothing was changed.
+        """
+
+
+class AccessStore(Protocol):
+    """Versions of who may do what."""
+
+    def latest(self) -> AccessState:
+        """The newest version; version 0 is empty."""
+
+    def commit(self, state: AccessState) -> None:
+        """Store `state.version`; raises `Conflict` if it exists."""
+
+
+class Job(NamedTuple):
+    """One run of a script under `jobs/`."""
+
+    script: str
+    arguments: Sequence[str]
+
+
+class JobLauncher(Protocol):
+    """Where jobs run: this machine, Databricks, EMR."""
+
+    def run(self, job: Job, environ: Mapping[str, str]) -> Iterator[str]:
+        """
+        Run *job* to its end.
+
+        Args:
+            job: The script and its arguments.
+            environ: Settings (`TECTON_…`) that the job must see.
+
+        Yields:
+            Each line that the job reports, as it comes.
+
+        Raises:
+            JobFailed: It ended without success; the message is its last line.
+        """
