@@ -1,0 +1,145 @@
+"""
+The online store on Redis: one string a key and view, compared and set by scripts.
+
+A value is the row's (timestamp, sequence) as two big-endian 64-bit integers, then its body.
+Scripts compare and set in one step, so any number of writers may offer rows in any order.
+
+Key spaces: `tecton:f:` feature rows, `tecton:l:` loaded markers, `tecton:w:` how far each push
+log is applied, `tecton:seq` the sequence counter. `{0}` is the hash tag of the only bucket.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterable, Sequence
+from importlib.resources import files
+from itertools import islice
+from typing import Any, TypeVar
+
+import redis
+from redis.backoff import ExponentialBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+from redis.retry import Retry
+
+from tecton.errors import StoreUnavailable, ViewNotLoaded
+from tecton.rows import FeatureRow
+from tecton.stores import Stored
+
+ROWS_PER_CALL = 1000
+"""A script blocks every reader: 1,000 rows take a few milliseconds."""
+
+TIMEOUT_SECONDS = 5.0
+_ORDER = struct.Struct(">qq")
+_SEQUENCE = "tecton:seq"
+_T = TypeVar("_T")
+
+
+class RedisOnlineStore:
+    """`stores.OnlineStore` on one Redis server."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        self._client = client
+        scripts = files("tecton.adapters")
+        self._reserve = client.register_script(scripts.joinpath("reserve.lua").read_text())
+        self._upsert = client.register_script(scripts.joinpath("upsert.lua").read_text())
+
+    @classmethod
+    def connect(cls, url: str) -> RedisOnlineStore:
+        """A store on the server at *url* (`redis://`, `rediss://`, `unix://`); connects lazily."""
+        # Every command here may be sent twice: scripts compare before they set, and a sequence
+        # that is reserved in vain leaves a gap that nobody minds.
+        retry = Retry(
+            ExponentialBackoff(cap=0.2, base=0.02),
+            2,
+            supported_errors=(RedisConnectionError, RedisTimeoutError),
+        )
+        client = redis.Redis.from_url(
+            url,
+            socket_timeout=TIMEOUT_SECONDS,
+            socket_connect_timeout=TIMEOUT_SECONDS,
+            retry=retry,
+        )
+        return cls(client)
+
+    def reserve(self, count: int, floor: int) -> int:
+        """The first of *count* new sequences."""
+        return int(_answer(lambda: self._reserve(keys=[_SEQUENCE], args=[count, floor])))
+
+    def upsert(self, rows: Iterable[FeatureRow]) -> None:
+        """Offer rows."""
+        remaining = iter(rows)
+        while chunk := list(islice(remaining, ROWS_PER_CALL)):
+            self._offer(chunk)
+
+    def apply(self, log: str, previous: int, batch_no: int, rows: Sequence[FeatureRow]) -> bool:
+        """Offer the rows of one batch of a push log, if all before it were offered."""
+        # Only the last call advances the watermark; rows offered before it commute with
+        # everything, so it does no harm if that call then finds a gap.
+        start = max(0, (len(rows) - 1) // ROWS_PER_CALL * ROWS_PER_CALL)
+        self.upsert(rows[:start])
+        return self._offer(rows[start:], [_watermark(log)], [previous, batch_no])
+
+    def applied_batch(self, log: str) -> int:
+        """The newest batch of *log* up to which all are applied."""
+        return int(_answer(lambda: self._client.get(_watermark(log))) or 0)
+
+    def read(self, keys: Sequence[tuple[str, str]]) -> Sequence[Stored | None]:
+        """The newest row for each (view, key)."""
+        views = sorted({view for view, _ in keys})
+        names = [_loaded(view) for view in views] + [_row(view, key) for view, key in keys]
+        answers = _answer(lambda: self._client.mget(names)) if names else []
+        missing = [view for view, marker in zip(views, answers, strict=False) if marker is None]
+        if missing:
+            raise ViewNotLoaded(
+                "the online store does not hold all rows of a feature view yet; its backfill is "
+                "running or has to be run again",
+                retry_after=5,
+            )
+        return [None if value is None else _stored(value) for value in answers[len(views) :]]
+
+    def mark_loaded(self, views: Sequence[str]) -> None:
+        """Say that all rows of these views are there."""
+        if views:
+            _answer(lambda: self._client.mset({_loaded(view): b"1" for view in views}))
+
+    def _offer(
+        self,
+        rows: Sequence[FeatureRow],
+        chain_key: Sequence[str] = (),
+        chain: Sequence[int] = (),
+    ) -> bool:
+        keys = [*chain_key, *(_row(row.view, row.key) for row in rows)]
+        arguments: list[Any] = [len(chain_key), *chain]
+        for row in rows:
+            arguments.append(_ORDER.pack(row.timestamp, row.sequence) + row.body)
+            arguments.append(row.collected_at_ms or 0)
+        return bool(_answer(lambda: self._upsert(keys=keys, args=arguments)))
+
+
+def _row(view: str, key: str) -> str:
+    return f"tecton:f:{{0}}:{view}:{key}"
+
+
+def _loaded(view: str) -> str:
+    return f"tecton:l:{{0}}:{view}"
+
+
+def _watermark(log: str) -> str:
+    return f"tecton:w:{{0}}:{log}"
+
+
+def _stored(value: bytes) -> Stored:
+    timestamp, sequence = _ORDER.unpack_from(value)
+    return Stored(timestamp, sequence, value[_ORDER.size :])
+
+
+def _answer(call: Callable[[], _T]) -> Any:
+    """The one place where the driver's errors become ours."""
+    try:
+        return call()
+    except RedisError as exc:
+        raise StoreUnavailable(f"Redis does not answer: {exc}") from exc
+
+

@@ -1,0 +1,148 @@
+"""
+Raw record → checked record, or every reason why not (contract §3, schema and time).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+from tecton.applied import AppliedSource, AppliedView
+from tecton.errors import RecordProblem
+from tecton.rows import JOIN_KEY_MAX_BYTES, Record, row_of
+from tecton.timestamps import MICROSECOND, parse_rfc3339
+from tecton.types import Timestamp, ValueMismatch, show
+
+OUTSIDE_TTL = "timestamp value is outside of the serving TTL defined for Feature View {view}"
+
+
+class RecordChecker:
+    """The rules of one stream source and the views that subscribe to it.
+
+    Args:
+        source: The source.
+        views: Its views; a record must satisfy every one.
+        future_tolerance: How far ahead of the clock an event timestamp may be.
+    """
+
+    def __init__(
+        self, source: AppliedSource, views: Sequence[AppliedView], future_tolerance: timedelta
+    ) -> None:
+        self._source = source
+        self._views = tuple(views)
+        self._tolerance = future_tolerance
+        self._fields = [(field.name, field.dtype.accept) for field in source.fields]
+        self._names = frozenset(field.name for field in source.fields)
+        self._keys = sorted({field.name for view in views for field in view.key_fields})
+        self._times = sorted({view.timestamp_field for view in views} or _event_times(source))
+        self._never_null = frozenset([*self._keys, *self._times])
+
+    def check(self, raw: Any, index: int, now: int) -> Record | list[RecordProblem]:
+        """
+        Check one record against the schema, then against the bounds of time.
+
+        Args:
+            raw: The decoded JSON value of the element's `record`.
+            index: Its position in the request, for messages.
+            now: The clock, µs since the epoch.
+
+        Returns:
+            The record with one row for each view that is online, or all that is wrong with it.
+        """
+        if type(raw) is not dict:
+            return [self._problem(index, f"record must be an object, saw {show(raw)}")]
+        values, messages = self._values(raw)
+        if messages:
+            return [self._problem(index, message) for message in messages]
+        times = {name: _micros(values[name]) for name in self._times}
+        problems = [*self._absolute_bounds(index, times, values, now)]
+        problems += self._view_bounds(index, times, now)
+        if problems:
+            return problems
+        rows = tuple(
+            row_of(view, values, times[view.timestamp_field]) for view in self._views if view.online
+        )
+        return Record(self._source, values, rows)
+
+    def _values(self, raw: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+        """Canonical values in schema order, and what is wrong with them."""
+        values: dict[str, Any] = {}
+        messages: list[str] = []
+        for name, accept in self._fields:
+            value = raw.get(name)
+            if value is None:
+                if name not in raw:
+                    messages.append(f"Required field `{name}` is missing in the record")
+                elif name in self._never_null:
+                    messages.append(f"field `{name}` must not be null")
+                values[name] = None
+                continue
+            try:
+                values[name] = accept(value)
+            except ValueMismatch as exc:
+                messages.append(f"field `{name}{exc.path}`: {exc}")
+        if len(raw) > len(self._names) or messages:
+            messages += [
+                f"unknown field {show(name)}: the schema of {self._source.name} has no such field"
+                for name in raw
+                if name not in self._names
+            ]
+        if not messages:
+            messages = [message for name in self._keys for message in _key_rules(name, values)]
+        return values, messages
+
+    def _absolute_bounds(
+        self, index: int, times: Mapping[str, int], values: Mapping[str, Any], now: int
+    ) -> list[RecordProblem]:
+        latest = now + self._tolerance // MICROSECOND
+        problems = []
+        for name, at in times.items():
+            if at > latest:
+                minutes = self._tolerance / timedelta(minutes=1)
+                message = f"is more than {minutes:g} minutes ahead of the clock"
+            elif at < 0:
+                message = "is before 1970"
+            else:
+                continue
+            problems.append(self._problem(index, f"field `{name}`: {values[name]} {message}"))
+        return problems
+
+    def _view_bounds(
+        self, index: int, times: Mapping[str, int], now: int
+    ) -> list[RecordProblem]:
+        return [
+            self._problem(index, OUTSIDE_TTL.format(view=view.name), view.name)
+            for view in self._views
+            if view.online
+            and view.ttl_micros is not None
+            and 0 <= times[view.timestamp_field] < now - view.ttl_micros
+        ]
+
+    def _problem(self, index: int, message: str, view: str | None = None) -> RecordProblem:
+        return RecordProblem(self._source.name, index, message, view)
+
+
+def _event_times(source: AppliedSource) -> set[str]:
+    """The event timestamp of a source that no view reads yet, where it is clear which."""
+    if source.batch is not None:
+        return {source.batch.timestamp_field}
+    found = {field.name for field in source.fields if field.dtype == Timestamp}
+    return found if len(found) == 1 else set()
+
+
+def _key_rules(name: str, values: Mapping[str, Any]) -> list[str]:
+    value = values[name]
+    if not isinstance(value, str):
+        return []
+    if "\x00" in value:
+        return [f"join key `{name}` must not contain NUL, saw {show(value)}"]
+    if len(value.encode()) > JOIN_KEY_MAX_BYTES:
+        return [f"join key `{name}` must be at most {JOIN_KEY_MAX_BYTES} bytes, saw {show(value)}"]
+    return []
+
+
+def _micros(canonical: str) -> int:
+    micros = parse_rfc3339(canonical)
+    assert micros is not None, "canonical timestamps parse"  # noqa: S101  # `accept` made it
+    return micros
