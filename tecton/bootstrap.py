@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from tecton.settings import Settings
 
 if TYPE_CHECKING:
+    from tecton.adapters.checkpoints import Checkpointer
     from tecton.adapters.documents import Documents
     from tecton.applied import WorkspaceState
     from tecton.stores import AccessStore, JobLauncher, OnlineStore, PushLog, Registry
@@ -59,11 +60,18 @@ class Backend:
 
         return RedisOnlineStore.connect(self.redis_url)
 
+    @cached_property
+    def checkpointer(self) -> Checkpointer:
+        """What writes the push tables' checkpoints."""
+        from tecton.adapters.checkpoints import Checkpointer
+
+        return Checkpointer()
+
     def open_push_log(self, state: WorkspaceState, writer: int) -> PushLog:
         """Take over the push table of one writer slot."""
         from tecton.adapters.push_log import DeltaPushLog
 
-        return DeltaPushLog.open(self.settings.store, state, writer)
+        return DeltaPushLog.open(self.settings.store, state, writer, self.checkpointer)
 
     @cached_property
     def launcher(self) -> JobLauncher:

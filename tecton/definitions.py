@@ -295,7 +295,8 @@ def stream_feature_view(
     """
 
     def decorate(function: Callable[..., Any]) -> StreamFeatureView:
-        return StreamFeatureView(name=name or function.__name__, transformation=function, **arguments)
+        called = name or function.__name__
+        return StreamFeatureView(name=called, transformation=function, **arguments)
 
     return decorate
 

@@ -94,7 +94,9 @@ def decode_body(body: bytes) -> list[Any]:
     return values
 
 
-def row_of(view: AppliedView, values: Mapping[str, Any], timestamp: int, sequence: int = 0) -> FeatureRow:
+def row_of(
+    view: AppliedView, values: Mapping[str, Any], timestamp: int, sequence: int = 0
+) -> FeatureRow:
     """The feature row of a record or batch row for one view.
 
     Args:

@@ -40,7 +40,7 @@ class EmbeddedRedis:
     def __init__(self, store: str) -> None:
         self._store = store
         digest = hashlib.sha256(store.encode()).hexdigest()[:16]
-        self._folder = _private_folder()
+        self._folder = private_folder()
         self._socket = self._folder / f"{digest}.sock"
         self._lock = self._folder / f"{digest}.lock"
         self._data = self._folder / digest if "://" in store else Path(store) / "redis"
@@ -121,7 +121,7 @@ class EmbeddedRedis:
             yield
 
 
-def _private_folder() -> Path:
+def private_folder() -> Path:
     """A folder that nobody else can put a socket into."""
     folder = Path(tempfile.gettempdir()) / f"tecton-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)

@@ -1,0 +1,52 @@
+"""
+`python -m ingest_api`: the service behind granian, until SIGTERM or Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from granian import Granian
+from granian.constants import Interfaces
+from granian.log import LogLevels
+
+from tecton.errors import TectonError
+from tecton.settings import Settings
+
+THREADS = 64
+"""Requests that wait for a commit hold a thread each, but no CPU."""
+
+
+def main() -> int:
+    """Run the service; returns the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m ingest_api", description="Serve POST /ingest and get-features."
+    )
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=8080)
+    arguments = parser.parse_args()
+    try:
+        settings = Settings.from_env(os.environ, Path.cwd())
+    except TectonError as exc:
+        sys.stderr.write(f"error: {exc}\n")
+        return 1
+    sys.stdout.write(f"store {settings.store}, http://{arguments.host}:{arguments.port}\n")
+    sys.stdout.flush()
+    Granian(
+        "ingest_api.wsgi:create",
+        factory=True,
+        address=arguments.host,
+        port=arguments.port,
+        interface=Interfaces.WSGI,
+        workers=1,
+        blocking_threads=THREADS,
+        log_level=LogLevels.warning,
+    ).serve()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

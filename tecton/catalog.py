@@ -1,0 +1,130 @@
+"""
+What is applied and who may do what, as a running service knows it: read once, kept fresh.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from datetime import timedelta
+from threading import Event, Lock, Thread
+
+from tecton.access import AccessState, Role, ServiceAccount, authenticate, role_in
+from tecton.applied import AppliedSource, WorkspaceState
+from tecton.errors import AuthenticationFailed, AuthorizationFailed, Unavailable
+from tecton.schema import RecordChecker
+from tecton.stores import AccessStore, Registry
+
+REFRESH_EVERY = timedelta(seconds=1)
+"""Changes hold within 5 s (contract §2)."""
+
+_log = logging.getLogger(__name__)
+
+
+class Catalog:
+    """The newest state of all workspaces and of access; safe to use from many threads.
+
+    Args:
+        registry: What is applied.
+        access: Who may do what.
+        future_tolerance: How far ahead of the clock an event timestamp may be.
+    """
+
+    def __init__(
+        self, registry: Registry, access: AccessStore, future_tolerance: timedelta
+    ) -> None:
+        self._registry = registry
+        self._access_store = access
+        self._tolerance = future_tolerance
+        self._workspaces: dict[str, WorkspaceState] = {}
+        self._access = AccessState()
+        self._checkers: dict[tuple[str, int, str], RecordChecker] = {}
+        self._refreshing = Lock()
+
+    def refresh(self) -> None:
+        """Read what has changed since the last time."""
+        with self._refreshing:
+            access = self._access_store.latest()
+            found = {}
+            for name in self._registry.workspaces():
+                state = self._registry.latest(name)
+                if state is not None and not state.deleted:
+                    found[name] = state
+            versions = {(state.id, state.version) for state in found.values()}
+            checkers = {k: c for k, c in self._checkers.items() if k[:2] in versions}
+            self._access, self._workspaces, self._checkers = access, found, checkers
+
+    def workspace(self, name: str) -> WorkspaceState | None:
+        """The newest state of a workspace; None if there is none of that name."""
+        return self._workspaces.get(name)
+
+    def workspaces(self) -> tuple[WorkspaceState, ...]:
+        """All workspaces."""
+        return tuple(self._workspaces.values())
+
+    def authenticate(self, api_key: str | None) -> ServiceAccount:
+        """
+        Who calls.
+
+        Raises:
+            AuthenticationFailed: No key, or not the key of an active account.
+        """
+        account = authenticate(self._access, api_key) if api_key else None
+        if account is None:
+            raise AuthenticationFailed
+        return account
+
+    def require(self, account: ServiceAccount, state: WorkspaceState, role: Role) -> None:
+        """
+        Check that an account may do something in a workspace.
+
+        Raises:
+            AuthorizationFailed: It has not the role, nor one that includes it.
+        """
+        held = role_in(self._access, account.id, state.id)
+        if held is None or held < role:
+            raise AuthorizationFailed(
+                f"service account {account.id} needs role {role.label} in workspace {state.name}; "
+                f"it has {held.label if held else 'none'}"
+            )
+
+    def checker(self, state: WorkspaceState, source: AppliedSource) -> RecordChecker:
+        """The rules for the records of a source, compiled once per version."""
+        key = (state.id, state.version, source.name)
+        checker = self._checkers.get(key)
+        if checker is None:
+            views = state.views_by_source[source.name]
+            checker = self._checkers[key] = RecordChecker(source, views, self._tolerance)
+        return checker
+
+
+class Refresher:
+    """Keeps a catalog fresh from a thread of its own.
+
+    Args:
+        catalog: The catalog.
+        on_refresh: Called after each time, from that thread.
+    """
+
+    def __init__(self, catalog: Catalog, on_refresh: Callable[[], None] = lambda: None) -> None:
+        self._catalog = catalog
+        self._on_refresh = on_refresh
+        self._stopping = Event()
+        self._thread = Thread(target=self._run, name="catalog", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End, after the refresh that is under way."""
+        self._stopping.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stopping.wait(REFRESH_EVERY.total_seconds()):
+            try:
+                self._catalog.refresh()
+                self._on_refresh()
+            except Unavailable as exc:
+                _log.warning("definitions and roles could not be refreshed: %s", exc)
