@@ -1,0 +1,76 @@
+# Everything that people and CI do here. `make` alone lists it.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+EXTRAS := api,jobs,embedded,demo,dev
+INSTALLED := $(VENV)/.installed
+SPARK35 := $(VENV)/spark35
+CONSTRAINTS := constraints-common.txt
+
+# Spark's Python workers must be the interpreter that started them.
+export PYSPARK_PYTHON ?= $(CURDIR)/$(BIN)/python
+
+.DEFAULT_GOAL := help
+.PHONY: help install java demo serve test test-fast test-spark35 check format bench clean
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(INSTALLED) java ## make .venv with all that the rest needs, and see that Java is there
+
+$(INSTALLED): setup.py constraints.txt $(CONSTRAINTS)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' \
+	  || { echo "Python 3.10 or newer is needed; say which: make install PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || sh .ci/debian.sh python3-venv
+	@echo "installing into $(VENV) (a minute or two the first time) ..."
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	  --constraint constraints.txt --editable '.[$(EXTRAS)]'
+	@touch $@
+
+java: # Spark needs it; 24 and later lack what Hadoop's client calls
+	@sh .ci/java.sh
+
+demo: install ## the main job on real data: define, apply, ingest, serve, train
+	@$(BIN)/python -m demo
+
+serve: install ## keep the service up on port 8080 with the store of feature_repo
+	@cd feature_repo && exec ../$(BIN)/python -m ingest_api
+
+test: install ## the whole suite, with real Redis, Delta and Spark
+	$(BIN)/python -m pytest
+
+test-fast: $(INSTALLED) ## what needs no JVM, in under a minute
+	$(BIN)/python -m pytest --ignore=tests/spark --ignore=tests/e2e -m "not spark"
+
+test-spark35: $(SPARK35)/.installed java ## the Spark tests with Spark 3.5 and Delta 3.3
+	PYSPARK_PYTHON=$(CURDIR)/$(SPARK35)/bin/python $(SPARK35)/bin/python -m pytest tests/spark
+
+$(SPARK35)/.installed: $(INSTALLED) constraints-spark35.txt
+	@echo "installing Spark 3.5 into $(SPARK35) ..."
+	@test -x $(SPARK35)/bin/python || $(PYTHON) -m venv $(SPARK35)
+	@# On Python 3.12 and later Spark 3.5 finds distutils in setuptools alone.
+	@$(SPARK35)/bin/python -m pip install --quiet --disable-pip-version-check \
+	  --constraint constraints-spark35.txt --editable '.[$(EXTRAS)]' 'setuptools<81'
+	@touch $@
+
+check: $(INSTALLED) ## lint, format, types, layers, spelling: what CI asks
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/codespell
+	$(BIN)/nbstripout --verify notebooks/*.ipynb
+
+format: $(INSTALLED) ## put right what ruff can, and empty the notebooks
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+	$(BIN)/nbstripout notebooks/*.ipynb
+
+bench: install ## measure what the documents claim
+	$(BIN)/python -m benchmarks
+
+clean: ## remove .venv, caches and what the demo wrote into feature_repo/data
+	rm -rf $(VENV) build dist *.egg-info .*_cache .hypothesis .coverage feature_repo/data
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
