@@ -1,0 +1,28 @@
+"""
+Which names can be a path, a Redis key and a column in every store.
+"""
+
+from __future__ import annotations
+
+import re
+
+RESERVED_COLUMNS = frozenset({"_sequence", "_tie", "_origin", "_date", "_valid_from", "_valid_to"})
+"""Columns that the system adds itself."""
+
+OBJECT_NAME_RULE = (
+    "1 to 128 letters, digits, `_`, `.` and `-`, beginning with a letter, a digit or `_`"
+)
+COLUMN_NAME_RULE = "1 to 128 letters, digits and `_`, beginning with a letter or `_`"
+
+_OBJECT_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
+_COLUMN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
+
+
+def is_object_name(name: object) -> bool:
+    """Can this be the name of a workspace or of an object in it?"""
+    return isinstance(name, str) and _OBJECT_NAME.fullmatch(name) is not None
+
+
+def is_column_name(name: object) -> bool:
+    """Can this be the name of a column?"""
+    return isinstance(name, str) and _COLUMN_NAME.fullmatch(name) is not None

@@ -1,0 +1,238 @@
+"""
+What tests need of a feature store: stores in memory, builders of applied values, a fixed clock.
+
+Public, for the tests of users too. The stores keep the contracts of `tecton.stores`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import msgspec
+
+from tecton.access import AccessState
+from tecton.applied import (
+    AppliedEntity,
+    AppliedService,
+    AppliedSource,
+    AppliedView,
+    Column,
+    ServiceFeatures,
+    WorkspaceState,
+    new_id,
+)
+from tecton.errors import Conflict, JobFailed
+from tecton.stores import Job
+from tecton.types import Field, Int64, String, Timestamp
+
+NOW = datetime(2023, 1, 3, 12, 0, tzinfo=timezone.utc)
+"""Noon on the day after the documentation's newest record."""
+
+AD_FIELDS = (
+    Field("user_id", String),
+    Field("timestamp", Timestamp),
+    Field("clicked", Int64),
+)
+"""The schema of the documentation's example."""
+
+
+class FixedClock:
+    """A clock that stands until it is told to move on."""
+
+    def __init__(self, at: datetime = NOW) -> None:
+        self.at = at
+
+    def __call__(self) -> datetime:
+        return self.at
+
+    def advance(self, by: timedelta) -> None:
+        """Move on."""
+        self.at += by
+
+
+class InMemoryRegistry:
+    """`stores.Registry` in memory."""
+
+    def __init__(self, *states: WorkspaceState) -> None:
+        self._versions: dict[tuple[str, int], WorkspaceState] = {}
+        for state in states:
+            self._versions[state.name, state.version] = state
+
+    def workspaces(self) -> Sequence[str]:
+        """Names of the workspaces that ever were, sorted."""
+        return sorted({name for name, _ in self._versions})
+
+    def latest(self, workspace: str) -> WorkspaceState | None:
+        """The newest version; None if there never was one."""
+        versions = [version for name, version in self._versions if name == workspace]
+        return self._versions[workspace, max(versions)] if versions else None
+
+    def at(self, workspace: str, version: int) -> WorkspaceState | None:
+        """One version."""
+        return self._versions.get((workspace, version))
+
+    def commit(self, state: WorkspaceState) -> None:
+        """Store the next version."""
+        latest = self.latest(state.name)
+        if self.at(state.name, state.version) == state:
+            return
+        if state.version != (latest.version if latest else 0) + 1:
+            raise Conflict(f"version {state.version} of workspace {state.name} is not the next")
+        self._versions[state.name, state.version] = state
+
+
+class InMemoryAccess:
+    """`stores.AccessStore` in memory."""
+
+    def __init__(self, state: AccessState | None = None) -> None:
+        self._state = state or AccessState()
+
+    def latest(self) -> AccessState:
+        """The newest version; version 0 is empty."""
+        return self._state
+
+    def commit(self, state: AccessState) -> None:
+        """Store the next version."""
+        if state == self._state:
+            return
+        if state.version != self._state.version + 1:
+            raise Conflict(f"version {state.version} of access control is not the next")
+        self._state = state
+
+
+class RecordingLauncher:
+    """`stores.JobLauncher` that runs nothing and remembers what it was asked to run.
+
+    Args:
+        lines: What each job reports.
+        failure: If given, each job fails with this message after its lines.
+    """
+
+    def __init__(self, lines: Sequence[str] = (), failure: str | None = None) -> None:
+        self.lines = tuple(lines)
+        self.failure = failure
+        self.jobs: list[Job] = []
+        self.started: list[Job] = []
+        self.environ: dict[str, str] = {}
+
+    def run(self, job: Job, environ: Mapping[str, str]) -> Iterator[str]:
+        """Remember *job*, report the lines."""
+        self.jobs.append(job)
+        self.environ = dict(environ)
+        yield from self.lines
+        if self.failure is not None:
+            raise JobFailed(self.failure)
+
+    def start(self, job: Job, environ: Mapping[str, str]) -> str:
+        """Remember *job* as started; returns where its log would be."""
+        self.started.append(job)
+        self.environ = dict(environ)
+        return "no log"
+
+
+def build_source(
+    name: str = "impressions_event_source", fields: Sequence[Field] = AD_FIELDS, **changes: Any
+) -> AppliedSource:
+    """An applied stream source, by default the documentation's.
+
+    Args:
+        name: Its name.
+        fields: The schema.
+        changes: Other attributes of `AppliedSource`.
+    """
+    columns = tuple(Column.of(field) for field in fields)
+    return AppliedSource(**{"name": name, "id": new_id(), "columns": columns, **changes})
+
+
+def build_view(
+    source: AppliedSource | None = None,
+    name: str = "click_events_fv",
+    join_keys: Sequence[str] = ("user_id",),
+    timestamp_field: str = "timestamp",
+    **changes: Any,
+) -> AppliedView:
+    """An applied view, by default the documentation's: online and offline, a ttl of 7 days.
+
+    Args:
+        source: Where its records come from; default: `build_source()`.
+        name: Its name.
+        join_keys: Columns of the source.
+        timestamp_field: A column of the source.
+        changes: Other attributes of `AppliedView`; `columns` are all others of the source.
+    """
+    source = source or build_source()
+    by_name = {column.name: column for column in source.columns}
+    apart = {*join_keys, timestamp_field}
+    attributes = {
+        "name": name,
+        "id": new_id(),
+        "since_version": 1,
+        "applied_at": NOW - timedelta(days=1),
+        "source": source.name,
+        "entities": ("user",),
+        "join_keys": tuple(by_name[key] for key in join_keys),
+        "timestamp_field": timestamp_field,
+        "columns": tuple(column for column in source.columns if column.name not in apart),
+        "event_key": source.event_key,
+        "online": True,
+        "offline": True,
+        "feature_start_time": datetime(2022, 1, 1, tzinfo=timezone.utc),
+        "ttl": timedelta(days=7),
+    }
+    return AppliedView(**{**attributes, **changes})
+
+
+def build_service(*views: AppliedView, name: str = "ad_ctr_feature_service") -> AppliedService:
+    """An applied feature service of all features of *views*."""
+    return AppliedService(
+        name=name,
+        views=tuple(
+            ServiceFeatures(
+                view=view.name,
+                namespace=view.name,
+                features=tuple(feature.name for feature in view.features),
+            )
+            for view in sorted(views, key=lambda view: view.name)
+        ),
+    )
+
+
+def build_state(
+    sources: Sequence[AppliedSource] | None = None,
+    views: Sequence[AppliedView] | None = None,
+    services: Sequence[AppliedService] | None = None,
+    **changes: Any,
+) -> WorkspaceState:
+    """A live workspace `prod` at version 1, by default with the documentation's example.
+
+    Args:
+        sources: Default: `build_source()`.
+        views: Default: one view of each source.
+        services: Default: one service of all views.
+        changes: Other attributes of `WorkspaceState`.
+    """
+    if sources is None:
+        sources = [build_source()]
+    if views is None:
+        views = [build_view(source) for source in sources]
+    if services is None:
+        services = [build_service(*views)]
+    attributes = {
+        "name": "prod",
+        "id": new_id(),
+        "live": True,
+        "version": 1,
+        "applied_at": NOW - timedelta(days=1),
+        "entities": (AppliedEntity(name="user", join_keys=("user_id",)),),
+        "sources": tuple(sources),
+        "views": tuple(views),
+        "services": tuple(services),
+    }
+    return WorkspaceState(**{**attributes, **changes})
+
+
+def next_version(state: WorkspaceState, **changes: Any) -> WorkspaceState:
+    """*state* as the version after it, with changes."""
+    return msgspec.structs.replace(state, version=state.version + 1, **changes)
