@@ -14,7 +14,6 @@ from threading import Thread
 from flask import Flask
 
 from ingest_api.app import Service, create_app
-from tecton.adapters.slots import WriterSlot
 from tecton.applied import WorkspaceState
 from tecton.bootstrap import Backend
 from tecton.catalog import Catalog, Refresher
@@ -39,7 +38,7 @@ def serve(settings: Settings) -> Flask:
     Everything ends when the interpreter does: what was accepted is finished first.
     """
     backend = Backend(settings)
-    slot = WriterSlot.take(settings.store, settings.writer)
+    slot = backend.take_writer_slot()
     catalog = Catalog(backend.registry, backend.access, settings.future_tolerance)
     catalog.refresh()
 

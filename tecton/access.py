@@ -80,9 +80,7 @@ class AccessState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
         for account in self.accounts:
             if account.id == account_id:
                 return account
-        raise NotFound(
-            f"no service account {account_id}; `tecton service-account list` shows them"
-        )
+        raise NotFound(f"no service account {account_id}; `tecton service-account list` shows them")
 
 
 class NewKey(msgspec.Struct, frozen=True):

@@ -13,6 +13,7 @@ from tecton.settings import Settings
 if TYPE_CHECKING:
     from tecton.adapters.checkpoints import Checkpointer
     from tecton.adapters.documents import Documents
+    from tecton.adapters.slots import WriterSlot
     from tecton.applied import WorkspaceState
     from tecton.stores import AccessStore, JobLauncher, OnlineStore, PushLog, Registry
 
@@ -66,6 +67,12 @@ class Backend:
         from tecton.adapters.checkpoints import Checkpointer
 
         return Checkpointer()
+
+    def take_writer_slot(self) -> WriterSlot:
+        """The push-table slot that this process shall write."""
+        from tecton.adapters.slots import WriterSlot
+
+        return WriterSlot.take(self.settings.store, self.settings.writer)
 
     def open_push_log(self, state: WorkspaceState, writer: int) -> PushLog:
         """Take over the push table of one writer slot."""

@@ -366,5 +366,3 @@ def _counts(
             online = count if view.online else 0
             counts.append(ViewCount(view.name, online, count if view.offline else 0))
     return sorted(counts)
-
-

@@ -108,9 +108,7 @@ class RecordChecker:
             problems.append(self._problem(index, f"field `{name}`: {values[name]} {message}"))
         return problems
 
-    def _view_bounds(
-        self, index: int, times: Mapping[str, int], now: int
-    ) -> list[RecordProblem]:
+    def _view_bounds(self, index: int, times: Mapping[str, int], now: int) -> list[RecordProblem]:
         return [
             self._problem(index, OUTSIDE_TTL.format(view=view.name), view.name)
             for view in self._views

@@ -156,9 +156,7 @@ def _values(
         names = (field.name for field in view.value_fields)
         row = dict(zip(names, decode_body(stored.body), strict=True))
     return [
-        FeatureValue(
-            f"{taken.namespace}.{field.name}", field.dtype, row.get(field.name), timestamp
-        )
+        FeatureValue(f"{taken.namespace}.{field.name}", field.dtype, row.get(field.name), timestamp)
         for field in view.features
         if field.name in taken.features
     ]

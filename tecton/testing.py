@@ -6,7 +6,7 @@ Public, for the tests of users too. The stores keep the contracts of `tecton.sto
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -23,8 +23,9 @@ from tecton.applied import (
     WorkspaceState,
     new_id,
 )
-from tecton.errors import Conflict, JobFailed
-from tecton.stores import Job
+from tecton.errors import Conflict, JobFailed, StoreUnavailable, ViewNotLoaded
+from tecton.rows import FeatureRow
+from tecton.stores import Job, LogEntry, Stored
 from tecton.types import Field, Int64, String, Timestamp
 
 NOW = datetime(2023, 1, 3, 12, 0, tzinfo=timezone.utc)
@@ -100,6 +101,100 @@ class InMemoryAccess:
         if state.version != self._state.version + 1:
             raise Conflict(f"version {state.version} of access control is not the next")
         self._state = state
+
+
+class InMemoryOnlineStore:
+    """`stores.OnlineStore` in memory. `rows` is what it holds, by (view, key)."""
+
+    def __init__(self) -> None:
+        self.rows: dict[tuple[str, str], FeatureRow] = {}
+        self.is_down = False
+        self._loaded: set[str] = set()
+        self._applied: dict[str, int] = {}
+        self._sequence = 0
+
+    def reserve(self, count: int, floor: int) -> int:
+        """The first of *count* new sequences."""
+        self._check()
+        first = max(self._sequence + 1, floor)
+        self._sequence = first + count - 1
+        return first
+
+    def upsert(self, rows: Iterable[FeatureRow]) -> None:
+        """Offer rows."""
+        self._check()
+        for row in rows:
+            stored = self.rows.get((row.view, row.key))
+            if stored is None or row.order > stored.order:
+                self.rows[row.view, row.key] = row
+
+    def apply(self, log: str, previous: int, batch_no: int, rows: Sequence[FeatureRow]) -> bool:
+        """Offer the rows of one batch, if all before it were offered."""
+        self._check()
+        applied = self._applied.get(log, 0)
+        if applied < previous:
+            return False
+        self.upsert(rows)
+        self._applied[log] = max(applied, batch_no)
+        return True
+
+    def applied_batch(self, log: str) -> int:
+        """The newest batch of *log* up to which all are applied."""
+        self._check()
+        return self._applied.get(log, 0)
+
+    def read(self, keys: Sequence[tuple[str, str]]) -> Sequence[Stored | None]:
+        """The newest row for each (view, key)."""
+        self._check()
+        if not {view for view, _ in keys} <= self._loaded:
+            raise ViewNotLoaded("a view is not loaded")
+        found = [self.rows.get(key) for key in keys]
+        return [row and Stored(row.timestamp, row.sequence, row.body) for row in found]
+
+    def mark_loaded(self, views: Sequence[str]) -> None:
+        """Say that all rows of these views are there."""
+        self._check()
+        self._loaded.update(views)
+
+    def flush(self) -> None:
+        """Lose everything, as an emptied Redis does."""
+        self.__init__()  # type: ignore[misc]  # exactly a new one
+
+    def _check(self) -> None:
+        if self.is_down:
+            raise StoreUnavailable("the online store is down")
+
+
+class InMemoryPushLog:
+    """`stores.PushLog` in memory. `batches` is what it holds."""
+
+    def __init__(self, name: str = "log") -> None:
+        self.name = name
+        self.batches: list[list[LogEntry]] = []
+        self.is_down = False
+
+    @property
+    def last_batch(self) -> int:
+        """The number of the newest batch, 0 for none."""
+        return len(self.batches)
+
+    @property
+    def entries(self) -> list[LogEntry]:
+        """All that was accepted, in order."""
+        return [entry for batch in self.batches for entry in batch]
+
+    def append(self, entries: Sequence[LogEntry], accepted_at: datetime) -> None:
+        """Keep one batch."""
+        if self.is_down:
+            raise StoreUnavailable("the push log is down")
+        self.batches.append(list(entries))
+
+    def read_after(self, batch_no: int) -> Iterator[Sequence[LogEntry]]:
+        """The batches above *batch_no*."""
+        yield from self.batches[batch_no:]
+
+    def close(self) -> None:
+        """Nothing is held open."""
 
 
 class RecordingLauncher:

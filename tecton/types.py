@@ -231,9 +231,7 @@ class _Timestamp(DataType):
             micros = parse_rfc3339(value)
             if micros is not None:
                 return format_micros(micros)
-        raise ValueMismatch(
-            "Timestamp (RFC 3339 with an offset, as 2023-01-02T00:25:06Z)", value
-        )
+        raise ValueMismatch("Timestamp (RFC 3339 with an offset, as 2023-01-02T00:25:06Z)", value)
 
     def from_native(self, value: datetime) -> str:
         return format_micros(micros_of(value))

@@ -96,7 +96,7 @@ class EmbeddedRedis:
             *("--logfile", str(log)),
             *("--daemonize", "yes"),
         ]
-        subprocess.run(  # noqa: S603  # the server found on this machine, arguments of our own
+        subprocess.run(  # the server found on this machine, arguments of our own
             command, check=True, stdout=subprocess.DEVNULL, env={**os.environ, "LC_ALL": "C"}
         )
         _wait(self._answers, f"the embedded Redis to start; see {log}")

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import io
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 from itertools import groupby
 from operator import attrgetter
@@ -82,7 +82,12 @@ class DeltaPushLog:
 
     @classmethod
     def open(
-        cls, store: str, state: WorkspaceState, writer: int, checkpointer: Checkpointer
+        cls,
+        store: str,
+        state: WorkspaceState,
+        writer: int,
+        checkpointer: Checkpointer,
+        connect: Callable[[str], Documents] = Documents,
     ) -> DeltaPushLog:
         """
         Take over the push table of *writer* in a workspace; create it if there is none.
@@ -91,7 +96,7 @@ class DeltaPushLog:
             StoreUnavailable: The store does not answer.
         """
         url = f"{store}/{push_path(state, writer)}"
-        log = cls(url, f"{state.id}:{writer}", writer, Documents(url), checkpointer)
+        log = cls(url, f"{state.id}:{writer}", writer, connect(url), checkpointer)
         log._load()
         log._take_over()
         return log
@@ -155,7 +160,7 @@ class DeltaPushLog:
                 partition_by=["accepted_date"],
                 configuration=_CONFIGURATION,
             )
-            table = DeltaTable(self._url, without_files=True)
+            table = DeltaTable(self._url)
             self._version = table.version()
             self._last_batch = table.transaction_version(self._batch_app) or 0
             self._epoch = table.transaction_version(self._epoch_app) or 0

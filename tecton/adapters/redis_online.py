@@ -40,7 +40,7 @@ class RedisOnlineStore:
     """`stores.OnlineStore` on one Redis server."""
 
     def __init__(self, client: redis.Redis) -> None:
-        self._client = client
+        self.client = client
         scripts = files("tecton.adapters")
         self._reserve = client.register_script(scripts.joinpath("reserve.lua").read_text())
         self._upsert = client.register_script(scripts.joinpath("upsert.lua").read_text())
@@ -83,13 +83,13 @@ class RedisOnlineStore:
 
     def applied_batch(self, log: str) -> int:
         """The newest batch of *log* up to which all are applied."""
-        return int(_answer(lambda: self._client.get(_watermark(log))) or 0)
+        return int(_answer(lambda: self.client.get(_watermark(log))) or 0)
 
     def read(self, keys: Sequence[tuple[str, str]]) -> Sequence[Stored | None]:
         """The newest row for each (view, key)."""
         views = sorted({view for view, _ in keys})
         names = [_loaded(view) for view in views] + [_row(view, key) for view, key in keys]
-        answers = _answer(lambda: self._client.mget(names)) if names else []
+        answers = _answer(lambda: self.client.mget(names)) if names else []
         missing = [view for view, marker in zip(views, answers, strict=False) if marker is None]
         if missing:
             raise ViewNotLoaded(
@@ -102,7 +102,7 @@ class RedisOnlineStore:
     def mark_loaded(self, views: Sequence[str]) -> None:
         """Say that all rows of these views are there."""
         if views:
-            _answer(lambda: self._client.mset({_loaded(view): b"1" for view in views}))
+            _answer(lambda: self.client.mset({_loaded(view): b"1" for view in views}))
 
     def _offer(
         self,
@@ -141,5 +141,3 @@ def _answer(call: Callable[[], _T]) -> Any:
         return call()
     except RedisError as exc:
         raise StoreUnavailable(f"Redis does not answer: {exc}") from exc
-
-

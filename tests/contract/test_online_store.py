@@ -1,0 +1,190 @@
+"""`stores.OnlineStore`: what every implementation keeps."""
+
+from __future__ import annotations
+
+import random
+from itertools import count, permutations
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tecton.adapters.redis_online import RedisOnlineStore
+from tecton.errors import StoreUnavailable, ViewNotLoaded
+from tecton.rows import FeatureRow
+from tecton.stores import OnlineStore, Stored
+from tecton.testing import NOW, InMemoryOnlineStore
+from tecton.timestamps import micros_of
+
+AT = micros_of(NOW)
+LATER_MS = 10 * 365 * 86_400_000
+FRESH = count()
+
+
+@pytest.fixture(params=["memory", "redis"])
+def store(request: pytest.FixtureRequest) -> OnlineStore:
+    """An empty store with the view `v` loaded."""
+    if request.param == "memory":
+        store: OnlineStore = InMemoryOnlineStore()
+    else:
+        store = request.getfixturevalue("redis_online")
+    store.mark_loaded(["v"])
+    return store
+
+
+def row(
+    timestamp: int = AT,
+    sequence: int = 1,
+    body: bytes = b"[1]",
+    key: str = '["k"]',
+    view: str = "v",
+) -> FeatureRow:
+    return FeatureRow(view, key, timestamp, sequence, body, LATER_MS)
+
+
+def read(store: OnlineStore, key: str = '["k"]') -> Stored | None:
+    return store.read([("v", key)])[0]
+
+
+def test_stored_row_is_read_back(store: OnlineStore) -> None:
+    """What was offered is served."""
+    store.upsert([row(AT, 7, b'["\xc3\xa9\x00",null]')])
+    assert read(store) == Stored(AT, 7, b'["\xc3\xa9\x00",null]')
+
+
+def test_key_without_row_is_none(store: OnlineStore) -> None:
+    """An unknown key is no error."""
+    store.upsert([row()])
+    assert store.read([("v", '["other"]'), ("v", '["k"]')]) == [None, Stored(AT, 1, b"[1]")]
+
+
+@pytest.mark.parametrize(
+    ("newer", "older"),
+    [
+        (row(AT + 1, 1), row(AT, 99)),
+        (row(AT, 2), row(AT, 1)),
+        (row(AT, 1), row(AT, -(2**53) + 5)),
+        (row(AT, -4), row(AT, -5)),
+        (row(AT, -5, b"[2]"), row(AT, -5, b"[1]")),
+        (row(AT, -5, b"[1]"), row(AT, -5, b"[10]")),
+        (row(AT, -5, b'["\xc3\xa9"]'), row(AT, -5, b'["e"]')),
+        (row(AT, -5, b'["a"]'), row(AT, -5, b'["B"]')),
+        (row(1_700_000_000_000_001, 1), row(1_700_000_000_000_000, 2)),
+        (row(AT, 2**52 + 1), row(AT, 2**52)),
+    ],
+)
+def test_older_row_does_not_replace_newer(
+    store: OnlineStore, newer: FeatureRow, older: FeatureRow
+) -> None:
+    """Recency is (timestamp, sequence, body bytes), whatever comes first."""
+    expected = Stored(newer.timestamp, newer.sequence, newer.body)
+    store.upsert([newer])
+    store.upsert([older])
+    assert read(store) == expected
+    store.upsert([older._replace(key='["2"]'), newer._replace(key='["2"]')])
+    assert read(store, '["2"]') == expected
+
+
+@settings(
+    max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(AT, AT + 2),
+            st.sampled_from([-(2**53) + 1, -3, 1, 2, 2**52]),
+            st.binary(max_size=3).map(lambda b: b"[" + b),
+        ),
+        min_size=1,
+        max_size=8,
+    ),
+    st.integers(),
+)
+def test_order_of_arrival_never_matters(
+    store: OnlineStore, offered: list[tuple[int, int, bytes]], seed: int
+) -> None:
+    """Any order and any grouping of the same rows leaves the greatest."""
+    key = f"[{next(FRESH)}]"
+    rows = [row(*fields, key=key) for fields in offered]
+    random.Random(seed).shuffle(rows)
+    store.upsert(rows[: seed % len(rows)])
+    store.upsert(rows)
+    kept = read(store, key)
+    assert kept == Stored(*max(offered))
+
+
+def test_every_order_of_three_gives_one_answer(store: OnlineStore) -> None:
+    """All six orders of three rows end alike."""
+    three = [row(AT, 1, b"[1]"), row(AT, 2, b"[2]"), row(AT - 1, 9, b"[3]")]
+    for number, order in enumerate(permutations(three)):
+        for offered in order:
+            store.upsert([offered._replace(key=f"[{number}]")])
+        assert read(store, f"[{number}]") == Stored(AT, 2, b"[2]")
+
+
+def test_views_and_keys_do_not_meet(store: OnlineStore) -> None:
+    """A view's key never answers for another view or key, whatever characters it holds."""
+    keys = ['["a:b","c"]', '["a","b:c"]', '["{0}:v"]', '["a\\u0000"]', '["\u00e9"]', '["e\u0301"]']
+    store.upsert([row(body=f"[{n}]".encode(), key=key) for n, key in enumerate(keys)])
+    found = store.read([("v", key) for key in keys])
+    assert [stored and stored.body for stored in found] == [b"[%d]" % n for n in range(len(keys))]
+
+
+def test_unloaded_view_is_refused(store: OnlineStore) -> None:
+    """A view whose rows may be missing is an error, never a missing row."""
+    store.upsert([row(view="w")])
+    with pytest.raises(ViewNotLoaded):
+        store.read([("v", '["k"]'), ("w", '["k"]')])
+    store.mark_loaded(["w"])
+    assert store.read([("w", '["k"]')]) == [Stored(AT, 1, b"[1]")]
+
+
+def test_sequences_grow_and_keep_the_floor(store: OnlineStore) -> None:
+    """Nobody gets a sequence twice, or one below the floor."""
+    assert store.reserve(3, 100) == 100
+    assert store.reserve(1, 0) == 103
+    assert store.reserve(2, AT) == AT
+    assert store.reserve(1, AT - 5) == AT + 2
+
+
+def test_batches_are_applied_in_a_chain(store: OnlineStore) -> None:
+    """A batch whose predecessor is missing is refused and changes nothing."""
+    assert store.applied_batch("log") == 0
+    assert store.apply("log", 0, 1, [row(sequence=1)])
+    assert not store.apply("log", 2, 3, [row(sequence=9)])
+    assert read(store) == Stored(AT, 1, b"[1]")
+    assert store.applied_batch("log") == 1
+    assert store.apply("log", 1, 2, [row(sequence=2)])
+    assert store.applied_batch("log") == 2
+
+
+def test_a_batch_may_be_applied_again(store: OnlineStore) -> None:
+    """Replaying an old batch changes nothing and does not set the watermark back."""
+    store.apply("log", 0, 1, [row(sequence=1)])
+    store.apply("log", 1, 2, [row(sequence=2, body=b"[2]")])
+    assert store.apply("log", 0, 1, [row(sequence=1)])
+    assert read(store) == Stored(AT, 2, b"[2]")
+    assert store.applied_batch("log") == 2
+
+
+def test_large_batch_is_applied_whole(store: OnlineStore) -> None:
+    """More rows than one script call takes."""
+    rows = [row(key=f"[{n}]") for n in range(2500)]
+    assert store.apply("log", 0, 1, rows)
+    found = store.read([("v", one.key) for one in rows])
+    assert all(found)
+    assert store.apply("log", 1, 2, [])
+
+
+def test_expired_row_is_forgotten_in_the_end(redis_online: RedisOnlineStore) -> None:
+    """Redis drops a row an hour after its ttl; a replay does not prolong its life."""
+    timestamp = 1_000_000_000_000_000
+    redis_online.upsert([row(timestamp)._replace(ttl_ms=1000)])
+    assert redis_online.client.keys("tecton:f:*") == []
+
+
+def test_dead_server_is_unavailable() -> None:
+    """A driver's error becomes ours."""
+    store = RedisOnlineStore.connect("unix:///nonexistent/redis.sock")
+    with pytest.raises(StoreUnavailable, match="Redis does not answer"):
+        store.reserve(1, 1)
