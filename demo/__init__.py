@@ -1,0 +1,5 @@
+"""
+The main job, end to end, on real data; every answer is checked against pandas.
+
+`python -m demo` runs it, `python -m demo.data` only writes the batch files of `feature_repo`.
+"""

@@ -1,0 +1,1 @@
+"""The documentation's example: which ads a user clicks."""
