@@ -184,19 +184,23 @@ def feature_request(body: bytes) -> FeatureRequest:
     for name in ("workspace_name", "feature_service_name"):
         if name not in params:
             raise RequestError(f"Required field `{name}` is missing in the request")
-    join_keys = _object(params, "join_key_map")
-    options = _snake_case(_object(params, "metadata_options"), _METADATA_NAMES)
+    return FeatureRequest(
+        _name(params, "workspace_name"),
+        _name(params, "feature_service_name"),
+        _object(params, "join_key_map"),
+        _metadata_options(_object(params, "metadata_options")),
+    )
+
+
+def _metadata_options(given: Mapping[str, Any]) -> frozenset[str]:
+    """The options that are switched on."""
+    options = _snake_case(given, _METADATA_NAMES)
     for name, value in options.items():
         if name not in _METADATA_FIELDS:
             raise RequestError(f"Unknown field {show(name)} in `metadata_options`")
         if type(value) is not bool:
             raise _wrong_type(f"metadata_options.{name}", "true or false", value)
-    return FeatureRequest(
-        _name(params, "workspace_name"),
-        _name(params, "feature_service_name"),
-        join_keys,
-        frozenset(name for name, value in options.items() if value),
-    )
+    return frozenset(name for name, value in options.items() if value)
 
 
 def _snake_case(fields: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:

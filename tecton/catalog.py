@@ -5,13 +5,12 @@ What is applied and who may do what, as a running service knows it: read once, k
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from datetime import timedelta
 from threading import Event, Lock, Thread
 
 from tecton.access import AccessState, Role, ServiceAccount, authenticate, role_in
 from tecton.applied import AppliedSource, WorkspaceState
-from tecton.errors import AuthenticationFailed, AuthorizationFailed, Unavailable
+from tecton.errors import AuthenticationFailed, AuthorizationFailed, TectonError
 from tecton.schema import RecordChecker
 from tecton.stores import AccessStore, Registry
 
@@ -103,12 +102,10 @@ class Refresher:
 
     Args:
         catalog: The catalog.
-        on_refresh: Called after each time, from that thread.
     """
 
-    def __init__(self, catalog: Catalog, on_refresh: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
-        self._on_refresh = on_refresh
         self._stopping = Event()
         self._thread = Thread(target=self._run, name="catalog", daemon=True)
 
@@ -123,8 +120,11 @@ class Refresher:
 
     def _run(self) -> None:
         while not self._stopping.wait(REFRESH_EVERY.total_seconds()):
-            try:
-                self._catalog.refresh()
-                self._on_refresh()
-            except Unavailable as exc:
-                _log.warning("definitions and roles could not be refreshed: %s", exc)
+            self._refresh()
+
+    def _refresh(self) -> None:
+        try:
+            self._catalog.refresh()
+        except TectonError as exc:
+            # What is known stays in force; the next try is a second away.
+            _log.warning("definitions and roles could not be refreshed: %s", exc)

@@ -100,7 +100,7 @@ class Entity(Definition):
         if keys is None:
             return (self.name,)
         if isinstance(keys, (str, Field)):
-            keys = (keys,)  # type: ignore[assignment]  # one name or Field stands for a list of one
+            keys = (keys,)
         return tuple(key.name if isinstance(key, Field) else key for key in keys)
 
 
@@ -334,7 +334,7 @@ def _takes_placement(cls: type[_Definition]) -> type[_Definition]:
 
     own = {field.name for field in dataclasses.fields(cls)}
     __init__.__wrapped__ = construct  # type: ignore[attr-defined]  # keeps `inspect.signature` true
-    cls.__init__ = __init__  # type: ignore[assignment]
+    cls.__init__ = __init__  # type: ignore[method-assign]  # that is what is meant
     return cls
 
 

@@ -94,8 +94,11 @@ class DataType:
     """One data type; compare with `==`, the name is in `name`."""
 
     name: ClassVar[str]
-    spark: str
-    """The type's name in Spark's DDL."""
+
+    @property
+    def spark(self) -> str:
+        """The type's name in Spark's DDL."""
+        raise NotImplementedError
 
     def accept(self, value: Any) -> Any:
         """JSON → canonical. Null is the caller's matter.
@@ -134,7 +137,10 @@ class DataType:
 @dataclass(frozen=True, repr=False)
 class _Bool(DataType):
     name: ClassVar[str] = "bool"
-    spark: ClassVar[str] = "boolean"
+
+    @property
+    def spark(self) -> str:
+        return "boolean"
 
     def accept(self, value: Any) -> bool:
         if value is True or value is False:
@@ -150,7 +156,10 @@ class _Bool(DataType):
 @dataclass(frozen=True, repr=False)
 class _Int64(DataType):
     name: ClassVar[str] = "int64"
-    spark: ClassVar[str] = "bigint"
+
+    @property
+    def spark(self) -> str:
+        return "bigint"
 
     def accept(self, value: Any) -> int:
         if type(value) is int and INT64_MIN <= value <= INT64_MAX:
@@ -172,7 +181,10 @@ _NON_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 @dataclass(frozen=True, repr=False)
 class _Float64(DataType):
     name: ClassVar[str] = "float64"
-    spark: ClassVar[str] = "double"
+
+    @property
+    def spark(self) -> str:
+        return "double"
 
     def accept(self, value: Any) -> float:
         if type(value) is float:
@@ -204,7 +216,10 @@ class _Float64(DataType):
 @dataclass(frozen=True, repr=False)
 class _String(DataType):
     name: ClassVar[str] = "string"
-    spark: ClassVar[str] = "string"
+
+    @property
+    def spark(self) -> str:
+        return "string"
 
     def accept(self, value: Any) -> str:
         if type(value) is not str:
@@ -224,7 +239,10 @@ class _String(DataType):
 @dataclass(frozen=True, repr=False)
 class _Timestamp(DataType):
     name: ClassVar[str] = "timestamp"
-    spark: ClassVar[str] = "timestamp"
+
+    @property
+    def spark(self) -> str:
+        return "timestamp"
 
     def accept(self, value: Any) -> str:
         if type(value) is str:
@@ -253,7 +271,7 @@ class Array(DataType):
     name: ClassVar[str] = "array"
 
     @property
-    def spark(self) -> str:  # type: ignore[override]  # parametrised types compute what scalars hold
+    def spark(self) -> str:
         return f"array<{self.element_type.spark}>"
 
     def accept(self, value: Any) -> list[Any]:
@@ -306,7 +324,7 @@ class Struct(DataType):
         object.__setattr__(self, "fields", tuple(fields))
 
     @property
-    def spark(self) -> str:  # type: ignore[override]  # as in Array
+    def spark(self) -> str:
         inner = ",".join(f"`{field.name}`:{field.dtype.spark}" for field in self.fields)
         return f"struct<{inner}>"
 
@@ -356,7 +374,7 @@ class Map(DataType):
     name: ClassVar[str] = "map"
 
     @property
-    def spark(self) -> str:  # type: ignore[override]  # as in Array
+    def spark(self) -> str:
         return f"map<{self.key_type.spark},{self.value_type.spark}>"
 
     def accept(self, value: Any) -> dict[str, Any]:

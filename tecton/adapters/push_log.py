@@ -142,8 +142,7 @@ class DeltaPushLog:
             )
         except (DeltaError, OSError) as exc:
             raise StoreUnavailable(f"the push table {self._url} cannot be read: {exc}") from exc
-        lists = [rows.column(name).to_pylist() for name in columns]
-        entries = (LogEntry(*row[:-1], row[-1].encode()) for row in zip(*lists, strict=True))
+        entries = map(_log_entry, rows.to_pylist())
         for _, batch in groupby(entries, key=attrgetter("batch_no")):
             yield list(batch)
 
@@ -261,6 +260,10 @@ class DeltaPushLog:
         }
         txn = _txn(self._batch_app, batch_no, millis)
         return _lines([{"commitInfo": info}, txn, {"add": add}])
+
+
+def _log_entry(row: dict[str, Any]) -> LogEntry:
+    return LogEntry(**{**row, "record": row["record"].encode()})
 
 
 def _parquet(entries: Sequence[LogEntry]) -> bytes:
