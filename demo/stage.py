@@ -1,0 +1,151 @@
+"""
+Where the demo plays: a store that did not exist before and is gone after, with its Redis, the
+command line and the service.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Event
+from urllib.error import URLError
+from urllib.request import urlopen
+
+from demo.console import Console
+from demo.data import FEATURE_REPO
+
+ROOT = FEATURE_REPO.parent
+START_SECONDS = 30.0
+STOP_SECONDS = 30.0
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A fresh store and the processes that work on it.
+
+    Args:
+        environ: Their environment.
+        console: Where their output goes.
+    """
+
+    environ: Mapping[str, str]
+    console: Console
+
+    def tecton(self, *arguments: str) -> str:
+        """Run one command of the real command line in `feature_repo`; returns what it printed."""
+        self.console.say(f"$ tecton {' '.join(arguments)}")
+        return self.run([*tecton_command(), *arguments])
+
+    def run(self, command: list[str]) -> str:
+        """Run a command, pass on what it prints, and end the demo if it fails."""
+        process = subprocess.Popen(
+            command,
+            cwd=FEATURE_REPO,
+            env=self.environ,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        lines = []
+        with process:
+            for line in process.stdout or ():
+                self.console.say("   " + line.rstrip())
+                lines.append(line)
+        if process.returncode != 0:
+            raise SystemExit(f"{Path(command[0]).name} failed with code {process.returncode}")
+        return "".join(lines)
+
+    @contextmanager
+    def service(self) -> Iterator[str]:
+        """The ingest service on a free port; gives its URL and stops it afterwards."""
+        port = _free_port()
+        url = f"http://127.0.0.1:{port}"
+        self.console.say(f"$ python -m ingest_api --port {port}")
+        process = subprocess.Popen(
+            [sys.executable, "-m", "ingest_api", "--port", str(port)],
+            cwd=FEATURE_REPO,
+            env=self.environ,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+        )
+        try:
+            _await_readiness(url, process)
+            yield url
+        finally:
+            process.send_signal(signal.SIGTERM)
+            try:
+                process.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+@contextmanager
+def fresh_stage(console: Console) -> Iterator[Stage]:
+    """
+    A stage on a new store in the temp folder.
+
+    The variables are set in this process too, as in a shell that has exported them; the embedded
+    Redis is stopped and the store removed in the end.
+    """
+    folder = tempfile.mkdtemp(prefix="emberstore-demo-")
+    before = dict(os.environ)
+    inherited = {k: v for k, v in before.items() if not k.startswith("TECTON_")}
+    paths = [str(ROOT), *filter(None, [before.get("PYTHONPATH")])]
+    environ = {
+        **inherited,
+        "TECTON_STORE": folder,
+        "PYTHONPATH": os.pathsep.join(paths),
+        "PYTHONUNBUFFERED": "1",
+    }
+    _become(environ)
+    try:
+        yield Stage(environ, console)
+    finally:
+        subprocess.run([*tecton_command(), "redis", "stop"], env=environ, stdout=subprocess.DEVNULL)
+        shutil.rmtree(folder, ignore_errors=True)
+        _become(before)
+
+
+def tecton_command() -> list[str]:
+    """The command of this interpreter's environment."""
+    installed = Path(sys.executable).with_name("tecton")
+    if installed.is_file():
+        return [str(installed)]
+    return [sys.executable, "-m", "tecton.cli.main"]
+
+
+def _become(environ: Mapping[str, str]) -> None:
+    for name in set(os.environ) - set(environ):
+        del os.environ[name]
+    os.environ.update(environ)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _await_readiness(url: str, process: subprocess.Popen[bytes]) -> None:
+    pause = Event()
+    for _ in range(int(START_SECONDS / 0.05)):
+        if process.poll() is not None:
+            raise SystemExit(f"the service ended with code {process.returncode}")
+        try:
+            with urlopen(f"{url}/readyz", timeout=START_SECONDS):  # noqa: S310  # our own address
+                return
+        except URLError:
+            pause.wait(0.05)
+    raise SystemExit(f"the service was not ready within {START_SECONDS:g} s")
