@@ -1,0 +1,190 @@
+"""The write path on stores in memory: what happens when one of them fails."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+from threading import Event, Thread
+from typing import Any
+
+import pytest
+
+from tecton.access import AccessState, Grant, ServiceAccount
+from tecton.catalog import Catalog
+from tecton.errors import AuthorizationFailed, NotFound, RateLimited, RequestError, StoreUnavailable
+from tecton.ingest import Ingest, IngestRequest, ViewCount
+from tecton.rows import FeatureRow, encode_key
+from tecton.stores import LogEntry, PushLog
+from tecton.testing import (
+    NOW,
+    FixedClock,
+    InMemoryAccess,
+    InMemoryOnlineStore,
+    InMemoryPushLog,
+    InMemoryRegistry,
+    build_state,
+)
+from tecton.timestamps import format_micros, micros_of
+
+ACCOUNT = ServiceAccount(id="a" * 16, name="a", secret_sha256="", created_at=NOW)
+STATE = build_state()
+
+
+class Stores:
+    """An ingest verb and all that it writes to."""
+
+    def __init__(self, role: str = "editor", max_queued: int = 1000) -> None:
+        access = AccessState(version=1, accounts=(ACCOUNT,), grants=(Grant(ACCOUNT.id, role),))
+        dev = build_state(name="dev", live=False)
+        registry = InMemoryRegistry(STATE, dev)
+        catalog = Catalog(registry, InMemoryAccess(access), timedelta(minutes=10))
+        catalog.refresh()
+        self.online = Faulty()
+        self.log = InMemoryPushLog()
+        self.opened = 0
+        self.ingest = Ingest(catalog, self._open, self.online, FixedClock(), max_queued)
+
+    def _open(self, state: object) -> PushLog:
+        self.opened += 1
+        return self.log
+
+    def push(self, *users: str, **changes: Any) -> list[ViewCount]:
+        stamp = format_micros(micros_of(NOW))
+        records = [{"user_id": user, "timestamp": stamp, "clicked": 1} for user in users]
+        asked = IngestRequest("prod", False, {"impressions_event_source": records})
+        return self.ingest(asked._replace(**changes), ACCOUNT)
+
+    @property
+    def logged(self) -> int:
+        return len(self.log.entries)
+
+    @property
+    def served(self) -> set[str]:
+        return {key for _, key in self.online.rows}
+
+
+class Faulty(InMemoryOnlineStore):
+    """Dies between the log and the rows when it is told to."""
+
+    dies_after_log = False
+
+    def apply(self, log: str, previous: int, batch_no: int, rows: Sequence[FeatureRow]) -> bool:
+        if self.dies_after_log:
+            raise StoreUnavailable("the online store died")
+        return super().apply(log, previous, batch_no, rows)
+
+
+@pytest.fixture
+def stores() -> Iterator[Stores]:
+    stores = Stores()
+    yield stores
+    stores.ingest.close()
+
+
+def key(user: str) -> str:
+    return encode_key([user])
+
+
+def test_acknowledged_record_is_logged_and_served(stores: Stores) -> None:
+    """Both stores have it when the call returns."""
+    assert stores.push("u", "v") == [ViewCount("click_events_fv", 2, 2)]
+    assert stores.logged == 2
+    assert stores.served == {key("u"), key("v")}
+
+
+def test_online_store_down_refuses_before_anything_is_written(stores: Stores) -> None:
+    """The reservation of sequences is the health check."""
+    stores.online.is_down = True
+    with pytest.raises(StoreUnavailable):
+        stores.push("u")
+    assert stores.logged == 0
+    stores.online.is_down = False
+    stores.push("v")
+    assert stores.served == {key("v")}
+
+
+def test_log_down_leaves_the_online_store_as_it_was(stores: Stores) -> None:
+    """Nothing is served that is not logged."""
+    stores.log.is_down = True
+    with pytest.raises(StoreUnavailable):
+        stores.push("u")
+    assert stores.served == set()
+    stores.log.is_down = False
+    stores.push("u")
+    assert stores.logged == 1
+
+
+def test_record_logged_without_its_row_is_served_after_the_next_write(stores: Stores) -> None:
+    """A store that dies between log and rows is made good before the next batch."""
+    stores.online.dies_after_log = True
+    with pytest.raises(StoreUnavailable):
+        stores.push("lost")
+    assert stores.logged == 1
+    with pytest.raises(StoreUnavailable):
+        stores.push("refused")
+    assert stores.logged == 1
+    stores.online.dies_after_log = False
+    stores.push("next")
+    assert stores.served == {key("lost"), key("next")}
+
+
+def test_retry_after_a_lost_answer_counts_once(stores: Stores) -> None:
+    """The same event again replaces itself: one row, the same value."""
+    stores.push("u")
+    stores.push("u")
+    assert len(stores.online.rows) == 1
+
+
+def test_queue_is_bounded() -> None:
+    """Records beyond the bound are refused while others wait, and taken afterwards."""
+    stores = Stores(max_queued=2)
+    entered, release = Event(), Event()
+
+    class Slow(InMemoryPushLog):
+        def append(self, entries: Sequence[LogEntry], accepted_at: Any) -> None:
+            entered.set()
+            release.wait(10)
+            super().append(entries, accepted_at)
+
+    stores.log = Slow()
+    first = Thread(target=stores.push, args=("a", "b"))
+    first.start()
+    assert entered.wait(10)
+    with pytest.raises(RateLimited):
+        stores.push("c")
+    release.set()
+    first.join()
+    stores.push("c")
+    assert stores.served == {key("a"), key("b"), key("c")}
+    stores.ingest.close()
+
+
+def test_closed_service_has_finished_what_it_accepted(stores: Stores) -> None:
+    """Closing waits for the committer; afterwards nothing is taken."""
+    stores.push("u")
+    stores.ingest.close()
+    assert stores.logged == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "error"),
+    [
+        ({"workspace": "nobody"}, NotFound),
+        ({"workspace": "dev"}, RequestError),
+        ({"records": {"x": [{}]}}, NotFound),
+    ],
+)
+def test_refused_request_opens_no_log(
+    stores: Stores, changes: dict[str, Any], error: type[Exception]
+) -> None:
+    """A 4xx touches no store."""
+    with pytest.raises(error):
+        stores.push("u", **changes)
+    assert (stores.opened, stores.online.rows) == (0, {})
+
+
+def test_role_is_checked_before_the_source() -> None:
+    """A caller without a role learns nothing of what a workspace holds."""
+    stores = Stores(role="viewer")
+    with pytest.raises(AuthorizationFailed):
+        stores.push("u", records={"x": [{}]})
