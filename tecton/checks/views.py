@@ -1,0 +1,178 @@
+"""
+The rules of stream feature views.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any
+
+from tecton.checks.entities import is_right_entity
+from tecton.checks.findings import Finding, Findings, expected, is_a, is_positive_duration
+from tecton.checks.schemas import KEY_TYPES, check_timestamp, columns_of, listed
+from tecton.checks.sources import is_event_key
+from tecton.definitions import (
+    BatchTriggerType,
+    Entity,
+    FileConfig,
+    PushConfig,
+    StreamFeatureView,
+    StreamSource,
+)
+from tecton.resolve import join_keys_of, only_timestamp, sequence, timestamp_of, value_fields
+from tecton.timestamps import EPOCH, micros_of
+from tecton.types import DataType, Field
+
+
+def _later_trigger(trigger: object) -> bool:
+    return trigger is not BatchTriggerType.SCHEDULED
+
+
+def _later_processing(mode: object) -> bool:
+    return mode is not None and str(getattr(mode, "name", mode)).upper() != "CONTINUOUS"
+
+
+def _is_given(value: object) -> bool:
+    return value is not None
+
+
+_LATER_VIEW_ARGUMENTS: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "transformation": (_is_given, "views with a function cannot be applied yet"),
+    "mode": (_is_given, "transformations come with a later version"),
+    "schema": (_is_given, "transformations come with a later version"),
+    "aggregations": (bool, "time-window aggregations come with a later version"),
+    "aggregation_interval": (_is_given, "time-window aggregations come with a later version"),
+    "stream_processing_mode": (_later_processing, "processing is continuous"),
+    "batch_trigger": (_later_trigger, "only BatchTriggerType.SCHEDULED runs so far"),
+    "manual_trigger_backfill_end_time": (_is_given, "manual triggers come with a later version"),
+}
+
+
+def check_view(view: StreamFeatureView) -> Findings:
+    """The rules of one view."""
+    for argument, (is_later, reason) in _LATER_VIEW_ARGUMENTS.items():
+        if is_later(getattr(view, argument)):
+            yield Finding(argument, f"is not supported yet ({reason}); leave it out")
+    for field in ("online", "offline", "monitor_freshness"):
+        yield from is_a(view, field, bool, "True or False")
+    yield from is_a(view, "alert_email", str, "a string", optional=True)
+    for field in (
+        "ttl",
+        "batch_schedule",
+        "max_backfill_interval",
+        "expected_feature_freshness",
+    ):
+        yield from is_positive_duration(view, field)
+    yield from _feature_start_time(view)
+    yield from _view_source(view)
+    yield from check_entities(view)
+    if columns_of(view.source) and not list(check_entities(view)):
+        yield from _view_columns(view, columns_of(view.source))
+
+
+def _feature_start_time(view: StreamFeatureView) -> Findings:
+    start = view.feature_start_time
+    if start is None:
+        if view.online or view.offline:
+            yield Finding(
+                "feature_start_time",
+                "is required with online=True or offline=True; say from when on the batch "
+                "source is read",
+            )
+    elif not isinstance(start, datetime):
+        yield expected("feature_start_time", "a datetime", start)
+    elif micros_of(start) < micros_of(EPOCH):
+        yield expected("feature_start_time", "a time since 1970", start.isoformat())
+
+
+def _view_source(view: StreamFeatureView) -> Findings:
+    source = view.source
+    if not isinstance(source, StreamSource):
+        yield expected("source", "a StreamSource with a PushConfig", source)
+    elif not isinstance(source.stream_config, PushConfig):
+        yield Finding("source", f"StreamSource {source.name} has no PushConfig; give it one")
+
+
+def check_entities(view: StreamFeatureView) -> Findings:
+    """A view has entities, and their join keys can be trusted."""
+    entities = sequence(view.entities)
+    if not entities:
+        yield expected("entities", "a list of at least one Entity", view.entities)
+    for entity in entities:
+        if not isinstance(entity, Entity):
+            yield expected("entities", "an Entity", entity)
+        elif not is_right_entity(entity):
+            yield Finding("entities", f"the join keys of Entity {entity.name} are wrong; see there")
+
+
+def _view_columns(view: StreamFeatureView, columns: Mapping[str, DataType]) -> Findings:
+    """The rules that need a right schema and right entities."""
+    schema = f"the schema of StreamSource {view.source.name}"
+    yield from _join_keys(view, columns, schema)
+    timestamp_findings = list(
+        check_timestamp("timestamp_field", view.timestamp_field, columns, schema)
+    )
+    yield from timestamp_findings
+    if timestamp_findings:
+        return
+    yield from _one_timestamp(view)
+    if not value_fields(view):
+        yield Finding(
+            "source",
+            f"{schema} has no column besides join keys and timestamp, so there is no feature; "
+            "add one",
+        )
+    yield from _event_key_apart(view)
+
+
+def _join_keys(view: StreamFeatureView, columns: Mapping[str, DataType], schema: str) -> Findings:
+    keys = join_keys_of(view)
+    for key in dict.fromkeys(keys):
+        if keys.count(key) > 1:
+            yield Finding("entities", f"two entities have the join key `{key}`; rename one")
+        if key not in columns:
+            yield Finding(
+                "entities",
+                f"join key `{key}` is not in {schema} ({listed(columns)}); add it there or "
+                "correct the entity",
+            )
+        elif columns[key] not in KEY_TYPES:
+            yield Finding(
+                "entities", f"join key `{key}` is {columns[key]}; expected String or Int64"
+            )
+    for entity in view.entities:
+        for field in sequence(entity.join_keys):
+            if isinstance(field, Field) and columns.get(field.name, field.dtype) != field.dtype:
+                yield Finding(
+                    "entities",
+                    f"join key `{field.name}` is {field.dtype} in Entity {entity.name} and "
+                    f"{columns[field.name]} in {schema}; correct one",
+                )
+
+
+def _one_timestamp(view: StreamFeatureView) -> Findings:
+    """Periods are cut by the batch source's timestamp and stored under the view's."""
+    config = view.source.batch_config
+    if not isinstance(config, FileConfig):
+        return
+    of_batch = config.timestamp_field or only_timestamp(view.source.schema or ())
+    if of_batch is not None and of_batch != timestamp_of(view):
+        yield Finding(
+            "timestamp_field",
+            f"`{timestamp_of(view)}` differs from `{of_batch}` of the batch_config of "
+            f"StreamSource {view.source.name}; name the same column in both",
+        )
+
+
+def _event_key_apart(view: StreamFeatureView) -> Findings:
+    config = view.source.stream_config
+    if not isinstance(config, PushConfig) or not is_event_key(config):
+        return
+    for name in config.event_key_names:
+        if name in join_keys_of(view) or name == timestamp_of(view):
+            yield Finding(
+                "source",
+                f"the event_key `{name}` of StreamSource {view.source.name} is a join key or the "
+                "timestamp, which tell events apart anyway; leave it out of the event_key",
+            )

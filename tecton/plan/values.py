@@ -1,0 +1,86 @@
+"""
+What a plan says: frozen values that the command line prints and applies.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import Enum
+
+from tecton.applied import WorkspaceState
+from tecton.periods import Period
+
+
+class Action(Enum):
+    """What happens to an object; the value is how plans print it."""
+
+    CREATE = "+ Create"
+    UPDATE = "~ Update"
+    RECREATE = "~ Recreate"
+    DELETE = "- Delete"
+
+
+@dataclass(frozen=True)
+class Change:
+    """What happens to one object.
+
+    Args:
+        action: What.
+        kind: Class name of the object.
+        name: Of the object.
+        description: Of the object.
+        details: What differs, as `ttl: 7 days → 8 days`, one text each.
+    """
+
+    action: Action
+    kind: str
+    name: str
+    description: str | None = None
+    details: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Backfill:
+    """A job that applying starts.
+
+    Args:
+        view: Name of the view.
+        period: Of the batch rows that it reads; None: pushed records alone.
+        stores: Of "online" and "offline", those that it fills.
+    """
+
+    view: str
+    period: Period | None
+    stores: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Incremental:
+    """Jobs that run from now on for one view: one when each period of length `every` ends."""
+
+    view: str
+    every: timedelta
+    stores: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What applying does.
+
+    Args:
+        changes: In the order entities, sources, views, services.
+        backfills: The jobs that applying starts, by name of the view.
+        incrementals: The jobs that run on a schedule for the same views.
+        state: What is committed: the next version of the workspace.
+    """
+
+    changes: tuple[Change, ...]
+    backfills: tuple[Backfill, ...]
+    incrementals: tuple[Incremental, ...]
+    state: WorkspaceState
+
+    @property
+    def is_empty(self) -> bool:
+        """Is there nothing to do?"""
+        return not self.changes
