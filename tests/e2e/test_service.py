@@ -1,0 +1,289 @@
+"""`python -m ingest_api` as a process of its own, through a real socket."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from tecton.access import AccessState, Grant, ServiceAccount, new_key
+from tecton.adapters.documents import DocumentAccess, DocumentRegistry, Documents
+from tecton.adapters.embedded_redis import EmbeddedRedis
+from tecton.adapters.redis_online import RedisOnlineStore
+from tecton.applied import WorkspaceState
+from tecton.bootstrap import Backend
+from tecton.settings import Settings
+from tecton.testing import build_source, build_state, build_view, next_version
+
+ROOT = Path(__file__).parents[2]
+PATIENCE = 30.0
+
+
+def wait_for(condition: Callable[[], Any], what: str) -> Any:
+    """What the condition answers once it is true."""
+    deadline = time.monotonic() + PATIENCE
+    while not (answer := condition()):
+        assert time.monotonic() < deadline, f"waited {PATIENCE:g} s for {what}"
+        time.sleep(0.02)
+    return answer
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class Running:
+    """A store with the documentation's workspace, and a service process on it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.store = folder / "store"
+        self.state: WorkspaceState = build_state(name="ingestapi-live")
+        documents = Documents(str(self.store))
+        self.registry = DocumentRegistry(documents)
+        self.registry.commit(self.state)
+        made = new_key()
+        self.key = made.api_key
+        now = datetime.now(timezone.utc)
+        account = ServiceAccount(
+            id=made.account_id, name="e2e", secret_sha256=made.secret_sha256, created_at=now
+        )
+        grant = Grant(made.account_id, "admin")
+        DocumentAccess(documents).commit(
+            AccessState(version=1, accounts=(account,), grants=(grant,))
+        )
+        self.redis = EmbeddedRedis(str(self.store))
+        self.online = RedisOnlineStore.connect(self.redis.start())
+        self.online.mark_loaded([view.id for view in self.state.views])
+        self.port = free_port()
+        self.start()
+
+    def start(self) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "ingest_api", "--port", str(self.port)],
+            cwd=ROOT,
+            env={**os.environ, "TECTON_STORE": str(self.store)},
+            stdout=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        wait_for(lambda: self.get("/readyz") == 200, "the service")
+
+    def kill(self, number: signal.Signals) -> None:
+        os.killpg(self.process.pid, number)
+        self.process.wait(PATIENCE)
+        wait_for(lambda: self.get("/livez") is None, "the port to be free")
+
+    def get(self, path: str) -> int | None:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
+        try:
+            connection.request("GET", path)
+            return connection.getresponse().status
+        except OSError:
+            return None
+        finally:
+            connection.close()
+
+    def post(
+        self, path: str, body: Any, connection: http.client.HTTPConnection | None = None
+    ) -> tuple[int, Any]:
+        connection = connection or self.connect()
+        headers = {"Authorization": f"Tecton-key {self.key}"}
+        connection.request("POST", path, json.dumps(body), headers)
+        answer = connection.getresponse()
+        return answer.status, json.loads(answer.read())
+
+    def connect(self) -> http.client.HTTPConnection:
+        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
+
+    def push(self, user: str, connection: http.client.HTTPConnection | None = None) -> int:
+        return self.post("/ingest", self.body(user), connection)[0]
+
+    def body(self, user: str, source: str = "impressions_event_source") -> Any:
+        stamp = datetime.now(timezone.utc).isoformat()
+        record = {"user_id": user, "timestamp": stamp, "clicked": 1}
+        listed = {source: [{"record": record}]}
+        return {"workspace_name": "ingestapi-live", "dry_run": False, "records": listed}
+
+    def value(self, user: str) -> Any:
+        params = {
+            "workspace_name": "ingestapi-live",
+            "feature_service_name": "ad_ctr_feature_service",
+            "join_key_map": {"user_id": user},
+        }
+        status, body = self.post("/api/v1/feature-service/get-features", {"params": params})
+        assert status == 200, body
+        return body["result"]["features"][0]
+
+    def logged(self) -> list[dict[str, Any]]:
+        """Every record in the push table; taking the log over fences the service, so do it last."""
+        backend = Backend(Settings(store=str(self.store), redis_url=self.redis.url))
+        log = backend.open_push_log(self.state, 0)
+        return [msgspec.json.decode(e.record) for batch in log.read_after(0) for e in batch]
+
+    def close(self) -> None:
+        if self.process.poll() is None:
+            self.kill(signal.SIGKILL)
+        self.redis.stop()
+
+
+@pytest.fixture
+def running(tmp_path: Path) -> Iterator[Running]:
+    running = Running(tmp_path)
+    yield running
+    running.close()
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="no curl on this machine")
+def test_curl_line_of_the_documentation(running: Running) -> None:
+    """The documentation's command with our host, today's time and a body on standard input."""
+    answer = subprocess.run(
+        [
+            "curl",
+            "-sS",
+            "-X",
+            "POST",
+            f"http://127.0.0.1:{running.port}/ingest",
+            "-H",
+            f"Authorization: Tecton-key {running.key}",
+            "-d",
+            json.dumps(running.body("C18947Z5")),
+        ],
+        capture_output=True,
+        check=True,
+    )
+    (metrics,) = json.loads(answer.stdout)["ingestMetrics"]["featureViewIngestMetrics"]
+    assert metrics == {
+        "featureViewName": "click_events_fv",
+        "onlineRecordIngestCount": "1",
+        "offlineRecordIngestCount": "1",
+    }
+    assert running.value("C18947Z5") == "1"
+
+
+def test_stopping_answers_what_was_accepted(running: Running) -> None:
+    """SIGTERM: every request gets its answer or no connection; what is answered is there."""
+    acknowledged = push_until_refused(running, signal.SIGTERM)
+    assert running.process.returncode == 0
+    assert acknowledged <= {record["user_id"] for record in running.logged()}
+    running.start()
+    assert {running.value(user) for user in acknowledged} == {"1"}
+
+
+def test_killed_service_has_lost_nothing_that_it_acknowledged(running: Running) -> None:
+    """SIGKILL under load: all acknowledged records are logged once and served afterwards."""
+    acknowledged = push_until_refused(running, signal.SIGKILL)
+    running.start()
+    assert {running.value(user) for user in acknowledged} == {"1"}
+    logged = [record["user_id"] for record in running.logged()]
+    assert len(logged) == len(set(logged))
+    assert acknowledged <= set(logged)
+
+
+def push_until_refused(running: Running, number: signal.Signals) -> set[str]:
+    """Push from four clients, end the service amid it; the users that were acknowledged."""
+    acknowledged: set[str] = set()
+    many = threading.Event()
+
+    def push(client: int) -> None:
+        connection = running.connect()
+        for count in range(5000):
+            user = f"{client}-{count}"
+            try:
+                status = running.push(user, connection)
+            except (OSError, http.client.HTTPException):
+                return
+            assert status == 200
+            acknowledged.add(user)
+            if len(acknowledged) >= 100:
+                many.set()
+
+    clients = [threading.Thread(target=push, args=(number,)) for number in range(4)]
+    for client in clients:
+        client.start()
+    assert many.wait(PATIENCE)
+    running.kill(number)
+    for client in clients:
+        client.join()
+    return acknowledged
+
+
+def test_redis_down_is_503_before_anything_is_written(running: Running) -> None:
+    """And the service goes on when Redis is back."""
+    assert running.push("before") == 200
+    running.redis.stop()
+    status, body = running.post("/ingest", running.body("refused"))
+    assert (status, body["requestError"]["errorType"]) == (503, "ServiceUnavailableError")
+    running.redis.start()
+    assert running.push("after") == 200
+    assert [running.value(user) for user in ("before", "after", "refused")] == ["1", "1", None]
+    assert [record["user_id"] for record in running.logged()] == ["before", "after"]
+
+
+def test_new_definitions_are_noticed_without_a_restart(running: Running) -> None:
+    """A source that is applied now takes records within seconds."""
+    source = build_source("second_source")
+    view = build_view(source, "second_fv")
+    body = running.body("u", "second_source")
+    assert running.post("/ingest", body)[0] == 404
+    state = running.state
+    running.registry.commit(
+        next_version(state, sources=(*state.sources, source), views=(*state.views, view))
+    )
+    wait_for(lambda: running.post("/ingest", body)[0] == 200, "the new source")
+
+
+def test_second_service_on_a_host_takes_a_slot_of_its_own(running: Running) -> None:
+    """Two processes write two push tables and serve each other's records."""
+    port, process = running.port, running.process
+    running.port = free_port()
+    running.start()
+    assert running.push("second") == 200
+    running.process, second, running.port = process, running.process, port
+    assert running.push("first") == 200
+    assert [running.value("first"), running.value("second")] == ["1", "1"]
+    os.killpg(second.pid, signal.SIGTERM)
+    second.wait(PATIENCE)
+    tables = sorted(path.name for path in (running.store / "push").glob("*/*"))
+    assert tables == ["0", "1"]
+
+
+def test_chunked_body_is_read(running: Running) -> None:
+    """A body without a length."""
+    body = json.dumps(running.body("chunked")).encode()
+    head = f"POST /ingest HTTP/1.1\r\nHost: x\r\nAuthorization: Tecton-key {running.key}\r\n"
+    chunks = b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body)
+    connection = running.connect()
+    connection.connect()
+    assert connection.sock is not None
+    connection.sock.sendall(head.encode() + b"Transfer-Encoding: chunked\r\n\r\n" + chunks)
+    assert connection.sock.recv(100).startswith(b"HTTP/1.1 200")
+    assert running.value("chunked") == "1"
+
+
+def test_two_authorization_headers_are_refused(running: Running) -> None:
+    """Nobody can tell which one counts."""
+    body = json.dumps(running.body("twice")).encode()
+    line = f"Authorization: Tecton-key {running.key}\r\n"
+    head = f"POST /ingest HTTP/1.1\r\nHost: x\r\n{line}{line}Content-Length: {len(body)}\r\n\r\n"
+    connection = running.connect()
+    connection.connect()
+    assert connection.sock is not None
+    connection.sock.sendall(head.encode() + body)
+    assert connection.sock.recv(100).startswith(b"HTTP/1.1 401")
+    assert running.value("twice") is None
