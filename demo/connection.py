@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 TIMEOUT_SECONDS = 60
+FEATURES_PATH = "/api/v1/feature-service/get-features"
 
 
 class Client:

@@ -15,10 +15,9 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http.client import HTTPConnection
 from pathlib import Path
 from threading import Event
-from urllib.error import URLError
-from urllib.request import urlopen
 
 from demo.console import Console
 from demo.data import FEATURE_REPO
@@ -26,6 +25,7 @@ from demo.data import FEATURE_REPO
 ROOT = FEATURE_REPO.parent
 START_SECONDS = 30.0
 STOP_SECONDS = 30.0
+POLL_SECONDS = 0.05
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class Stage:
             stdout=subprocess.DEVNULL,
         )
         try:
-            _await_readiness(url, process)
+            _await_readiness(port, process)
             yield url
         finally:
             process.send_signal(signal.SIGTERM)
@@ -138,14 +138,23 @@ def _free_port() -> int:
         return port
 
 
-def _await_readiness(url: str, process: subprocess.Popen[bytes]) -> None:
+def _await_readiness(port: int, process: subprocess.Popen[bytes]) -> None:
     pause = Event()
-    for _ in range(int(START_SECONDS / 0.05)):
+    for _ in range(int(START_SECONDS / POLL_SECONDS)):
         if process.poll() is not None:
             raise SystemExit(f"the service ended with code {process.returncode}")
-        try:
-            with urlopen(f"{url}/readyz", timeout=START_SECONDS):  # noqa: S310  # our own address
-                return
-        except URLError:
-            pause.wait(0.05)
+        if _is_ready(port):
+            return
+        pause.wait(POLL_SECONDS)
     raise SystemExit(f"the service was not ready within {START_SECONDS:g} s")
+
+
+def _is_ready(port: int) -> bool:
+    connection = HTTPConnection("127.0.0.1", port, timeout=START_SECONDS)
+    try:
+        connection.request("GET", "/readyz")
+        return connection.getresponse().status == 200
+    except OSError:
+        return False
+    finally:
+        connection.close()
