@@ -1,0 +1,1 @@
+"""What the documents claim about speed, measured: `make bench`."""
