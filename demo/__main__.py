@@ -78,10 +78,8 @@ def make_account(stage: Stage) -> str:
         *("--name", "stream-ingest-service-account"),
         *("--description", "A Stream Ingest API sample"),
     )
-    key, account = (
-        re.search(rf"^{label}: (\S+)$", printed, re.M)
-        for label in ("API Key", "Service Account ID")
-    )
+    labels = ("API Key", "Service Account ID")
+    key, account = (re.search(rf"{label}: (\S+)$", printed, re.M) for label in labels)
     if key is None or account is None:
         raise SystemExit("`tecton service-account create` printed no key")
     stage.tecton(

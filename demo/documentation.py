@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from demo.console import Console
 from demo.connection import FEATURES_PATH, TIMEOUT_SECONDS, Client
+from demo.console import Console
 
 INGESTED = {
     "workspaceName": "ingestapi-live",
@@ -74,10 +74,10 @@ def _post(url: str, path: str, api_key: str, body: Mapping[str, Any], console: C
         console.say(json.dumps(answer))
         return answer
     header = f"Authorization: Tecton-key {api_key}"
+    # The service is on this machine, whatever proxy leads out of it.
+    command = ["curl", "-sS", "--noproxy", "*", "-X", "POST", url + path]
     done = subprocess.run(
-        # The service is on this machine, whatever proxy leads out of it.
-        ["curl", "-sS", "--noproxy", "*", "-X", "POST", url + path, "-H", header]
-        + ["-d", json.dumps(body)],
+        [*command, "-H", header, "-d", json.dumps(body)],
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
