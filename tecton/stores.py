@@ -131,6 +131,8 @@ class Registry(Protocol):
         """
         Store `state.version`, which must be the newest one's plus 1.
 
+        Committing the very state that is the newest one again does nothing: an answer was lost.
+
         Raises:
             Conflict: That version exists: somebody applied in between. Nothing was changed.
         """
@@ -144,6 +146,58 @@ class AccessStore(Protocol):
 
     def commit(self, state: AccessState) -> None:
         """Store `state.version`; raises `Conflict` if it exists."""
+
+
+class DeltaLogs(Protocol):
+    """What the transaction logs of the store's Delta tables say. Paths are relative to the store.
+
+    Can be pickled.
+    """
+
+    def version(self, path: str) -> int | None:
+        """The newest version of the table at *path*, None if there is no table."""
+
+    def transaction(self, path: str, version: int, application: str) -> int:
+        """How far *application* had written the table at *version*, 0 if it never did."""
+
+    def folders(self, path: str) -> Sequence[str]:
+        """The names of the folders that stand directly in the folder *path*, sorted."""
+
+
+class Run(NamedTuple):
+    """One materialisation run that ended well.
+
+    Args:
+        workspace: The workspace's folder, so that two lives of a name stay apart.
+        view: Name of the view, for people.
+        view_id: The view's generation.
+        kind: "backfill" for a whole one, "period" for batch rows alone.
+        start: Of the period, UTC.
+        end: Of the period, exclusive; equal to *start* where there was nothing to read.
+        started: When the run began.
+        ended: When it ended.
+        report: What it did, in words.
+    """
+
+    workspace: str
+    view: str
+    view_id: str
+    kind: str
+    start: datetime
+    end: datetime
+    started: datetime
+    ended: datetime
+    report: str
+
+
+class RunLog(Protocol):
+    """Which materialisation runs have ended well. What is due is derived from it."""
+
+    def record(self, run: Run) -> None:
+        """Add a run; durable when this returns. The same run may be added again."""
+
+    def of(self, workspace: str) -> Sequence[Run]:
+        """The runs of one workspace (by its folder), in the order in which they ended."""
 
 
 class Job(NamedTuple):
@@ -169,4 +223,15 @@ class JobLauncher(Protocol):
 
         Raises:
             JobFailed: It ended without success; the message is its last line.
+        """
+
+    def start(self, job: Job, environ: Mapping[str, str]) -> str:
+        """
+        Start *job* and return at once; it goes on when this process ends.
+
+        Returns:
+            Where its log is, in words.
+
+        Raises:
+            JobFailed: It cannot be started.
         """

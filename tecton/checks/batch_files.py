@@ -133,7 +133,7 @@ def _is_float(arrow: pa.DataType) -> bool:
 
 
 def _is_string(arrow: pa.DataType) -> bool:
-    return arrow in (pa.string(), pa.large_string(), pa.string_view())
+    return str(arrow) in ("string", "large_string", "string_view")
 
 
 def _is_list(arrow: pa.DataType) -> bool:

@@ -1,0 +1,79 @@
+"""
+The commands about the repo and this installation: init, log, version, whoami.
+"""
+
+from __future__ import annotations
+
+from itertools import islice
+
+import click
+
+from tecton.applied import WorkspaceState
+from tecton.cli.render import render_time
+from tecton.cli.session import SELECTED, Session, workspace_option
+from tecton.settings import DEFAULT_STORE, REPO_MARK, find_repo
+from tecton.stores import Registry
+from tecton.version import __version__
+
+_IGNORED = (f"{DEFAULT_STORE}/", SELECTED)
+
+
+@click.command()
+@click.pass_obj
+def init(session: Session) -> None:
+    """Make the current folder a feature repo."""
+    root = find_repo(session.folder)
+    if root is not None and root != session.folder:
+        raise click.ClickException(
+            f"{session.folder} is inside the feature repo {root} already; run tecton there, or "
+            "init elsewhere"
+        )
+    (session.folder / REPO_MARK).touch()
+    ignore = session.folder / ".gitignore"
+    lines = ignore.read_text("utf-8").splitlines() if ignore.exists() else []
+    missing = [line for line in _IGNORED if line not in lines]
+    if missing:
+        ignore.write_text("".join(f"{line}\n" for line in (*lines, *missing)), "utf-8")
+    click.echo(f"{session.folder} is a feature repo. `tecton workspace create W` comes next.")
+
+
+@click.command()
+@workspace_option
+@click.option("--limit", type=click.IntRange(min=1), default=10, help="How many; default 10.")
+@click.pass_obj
+def log(session: Session, workspace: str | None, limit: int) -> None:
+    """Show what was applied, newest first."""
+    state = session.workspace(workspace)
+    for version in islice(_versions(session.backend.registry, state), limit):
+        what = version.comment or ("deleted" if version.deleted else "")
+        click.echo(
+            f"version {version.version}  {render_time(version.applied_at)}  "
+            f"{version.applied_by or '-'}  {_counts(version)}{f'  ({what})' if what else ''}"
+        )
+
+
+def _versions(registry: Registry, state: WorkspaceState) -> list[WorkspaceState]:
+    older = (registry.at(state.name, number) for number in range(state.version - 1, 0, -1))
+    return [state, *(version for version in older if version is not None)]
+
+
+def _counts(state: WorkspaceState) -> str:
+    return (
+        f"{len(state.entities)} entities, {len(state.sources)} sources, "
+        f"{len(state.views)} views, {len(state.services)} services"
+    )
+
+
+@click.command()
+def version() -> None:
+    """Show the version of this software."""
+    click.echo(f"Version: {__version__}")
+
+
+@click.command()
+@click.pass_obj
+def whoami(session: Session) -> None:
+    """Show who works on which store."""
+    click.echo(f"User: {session.user} (the local command line acts as admin)")
+    click.echo(f"Store: {session.settings.store}")
+    click.echo(f"Workspace: {session.selected() or 'none selected'}")
