@@ -54,26 +54,27 @@ class Service:
 def create_app(service: Service) -> Flask:
     """The application around a service; it starts and stops nothing."""
     app = Flask("ingest_api", static_folder=None)
-    app.url_map.strict_slashes = False
 
     @app.before_request
-    def identify() -> None:
+    def receive() -> None:
         g.request_id = uuid.uuid4().hex
+        # Read before any answer: a client that is still sending would not see an early one.
+        g.body = _read_body(service.settings.max_body_bytes)
 
     @app.after_request
     def name_request(response: Response) -> Response:
         response.headers["X-Request-ID"] = g.get("request_id") or uuid.uuid4().hex
         return response
 
-    @app.post("/ingest")
-    @app.post("/v2/ingest")
+    @app.post("/ingest", provide_automatic_options=False)
+    @app.post("/v2/ingest", provide_automatic_options=False)
     def ingest() -> Response:
         account = _caller(service)
         asked = wire.ingest_request(_body(service), service.settings.max_records)
         counts = service.ingest(asked, account)
         return _json(wire.ingest_answer(asked.workspace, counts))
 
-    @app.post(FEATURE_PATHS + "get-features")
+    @app.post(FEATURE_PATHS + "get-features", provide_automatic_options=False)
     def get_features() -> Response:
         started = time.perf_counter()
         account = _caller(service)
@@ -106,15 +107,24 @@ def _caller(service: Service) -> ServiceAccount:
     return service.catalog.authenticate(key)
 
 
-def _body(service: Service) -> bytes:
-    """The body, whatever its content type says; curl sends a form's."""
-    limit = service.settings.max_body_bytes
+def _read_body(limit: int) -> bytes | None:
+    """The body, whatever its content type says (curl sends a form's); None if it is too large."""
     if request.content_length is not None and request.content_length > limit:
-        raise RequestTooLarge(f"the body may hold {limit} bytes")
+        return None
     request.max_content_length = limit + 1
     body = request.stream.read(limit + 1)
-    if len(body) > limit:
-        raise RequestTooLarge(f"the body may hold {limit} bytes")
+    return body if len(body) <= limit else None
+
+
+def _body(service: Service) -> bytes:
+    """The body that was received.
+
+    Raises:
+        RequestTooLarge: It was over the limit.
+    """
+    body: bytes | None = g.body
+    if body is None:
+        raise RequestTooLarge(f"the body may hold {service.settings.max_body_bytes} bytes")
     return body
 
 

@@ -9,7 +9,7 @@ import logging
 import os
 from datetime import datetime, timezone
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 
 from flask import Flask
 
@@ -22,6 +22,8 @@ from tecton.ingest import Ingest
 from tecton.serving import Serving
 from tecton.settings import Settings
 from tecton.stores import PushLog
+
+RETRY_SECONDS = 1.0
 
 _log = logging.getLogger(__name__)
 
@@ -46,21 +48,13 @@ def serve(settings: Settings) -> Flask:
         return backend.open_push_log(state, slot.number)
 
     ingest = Ingest(catalog, open_log, backend.online, _now, settings.max_queued_records)
-    recovered: list[bool] = []
-
-    def recover() -> None:
-        try:
-            ingest.recover()
-        except Unavailable as exc:
-            # The first request of each workspace tries again.
-            _log.warning("not all push logs are replayed yet: %s", exc)
-        recovered.append(True)
-
+    recovery = _Recovery(ingest)
     refresher = Refresher(catalog)
     refresher.start()
-    Thread(target=recover, name="recovery", daemon=True).start()
+    recovery.start()
 
     def stop() -> None:
+        recovery.stop()
         refresher.stop()
         ingest.close()
         backend.checkpointer.close()
@@ -68,7 +62,40 @@ def serve(settings: Settings) -> Flask:
 
     atexit.register(stop)
     serving = Serving(catalog, backend.online)
-    return create_app(Service(settings, catalog, ingest, serving, _now, lambda: bool(recovered)))
+    return create_app(
+        Service(settings, catalog, ingest, serving, _now, lambda: recovery.is_complete)
+    )
+
+
+class _Recovery:
+    """Replays what the push logs hold and Redis lacks, from a thread, until it has succeeded."""
+
+    def __init__(self, ingest: Ingest) -> None:
+        self.is_complete = False
+        self._ingest = ingest
+        self._stopping = Event()
+        self._thread = Thread(target=self._run, name="recovery", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Try no more."""
+        self._stopping.set()
+
+    def _run(self) -> None:
+        while not self._stopping.is_set() and not self._is_recovered():
+            self._stopping.wait(RETRY_SECONDS)
+
+    def _is_recovered(self) -> bool:
+        try:
+            self._ingest.recover()
+        except Unavailable as exc:
+            _log.warning("the push logs are not replayed yet: %s", exc)
+            return False
+        self.is_complete = True
+        return True
 
 
 def _now() -> datetime:

@@ -99,6 +99,8 @@ class DeltaPushLog:
         log = cls(url, f"{state.id}:{writer}", writer, connect(url), checkpointer)
         log._load()
         log._take_over()
+        # Arrow loads a good deal with its first table; the first request shall not wait for that.
+        _parquet([LogEntry("", 0, 0, 0, b"")])
         return log
 
     @property

@@ -411,7 +411,7 @@ def test_dry_run_writes_nothing(world: World, body: Any) -> None:
         assert metric["onlineRecordIngestCount"] == metric["offlineRecordIngestCount"] == "0"
 
 
-@pytest.mark.parametrize("method", ["get", "put", "delete", "patch"])
+@pytest.mark.parametrize("method", ["get", "put", "delete", "patch", "options"])
 def test_other_methods(world: World, method: str) -> None:
     """405 in the documented shape."""
     send: Callable[..., Any] = getattr(world.client, method)
@@ -421,8 +421,9 @@ def test_other_methods(world: World, method: str) -> None:
 
 def test_other_paths(world: World) -> None:
     """404 in the shape of the nearest endpoint."""
-    answer = world.client.post("/ingest/x")
-    assert (answer.status_code, list(answer.json)) == (404, ["requestError"])
+    for path in ("/", "/ingest/", "/ingest/x", "/v2"):
+        answer = world.client.post(path)
+        assert (answer.status_code, list(answer.json)) == (404, ["requestError"])
     answer = world.client.post("/api/v1/feature-service/nothing")
     assert (answer.status_code, answer.json["code"]) == (404, 5)
 
