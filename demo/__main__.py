@@ -24,7 +24,7 @@ def main() -> int:
     console = Console()
     with fresh_stage(console) as stage:
         play(stage, console)
-    console.say("\nnothing is left running; the store is removed")
+    console.say("\nnothing is left running; the store is gone")
     if console.wrong:
         console.say(f"{console.wrong:,} answers were WRONG")
         return 1
@@ -35,9 +35,9 @@ def main() -> int:
 def play(stage: Stage, console: Console) -> None:
     """All steps, each telling what it does and what came back."""
     console.step("Write the history of both feature packages")
-    year = data.write(now())
+    year = data.write(now(), stage.repo)
     console.say(
-        f"{len(year.batch):,} flights of a year in feature_repo/data/flights.parquet, of which "
+        f"{len(year.batch):,} flights of a year are in data/flights.parquet, of which "
         f"{year.nobodys:,} have no tail number; {len(year.pushed)} of the last day are for later"
     )
 

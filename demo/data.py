@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import random
+import sys
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -97,9 +98,10 @@ def make_impressions(now: datetime) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def write(now: datetime, folder: Path = FEATURE_REPO / "data") -> Flights:
-    """Write both batch files into *folder*, each at once; returns the flights."""
+def write(now: datetime, repo: Path = FEATURE_REPO) -> Flights:
+    """Write both batch files into the folder `data` of a feature repo; returns the flights."""
     flights = load_flights(now)
+    folder = repo / "data"
     folder.mkdir(parents=True, exist_ok=True)
     _write_parquet(make_impressions(now), IMPRESSIONS, folder / "ad_impressions.parquet")
     _write_parquet(flights.batch, FLIGHTS, folder / "flights.parquet")
@@ -123,5 +125,6 @@ def _package_folder(name: str) -> Path:
 
 
 if __name__ == "__main__":
-    write(datetime.now(timezone.utc))
-    print(f"wrote ad_impressions.parquet and flights.parquet into {FEATURE_REPO / 'data'}")
+    repo = Path(sys.argv[1]) if len(sys.argv) > 1 else FEATURE_REPO
+    write(datetime.now(timezone.utc), repo)
+    print(f"wrote ad_impressions.parquet and flights.parquet into {repo / 'data'}")

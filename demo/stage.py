@@ -1,5 +1,5 @@
 """
-Where the demo plays: a store that did not exist before and is gone after, with its Redis, the
+Where the demo plays: a copy of the feature repo and a store, both gone afterwards, with Redis, the
 command line and the service.
 """
 
@@ -33,15 +33,17 @@ class Stage:
     """A fresh store and the processes that work on it.
 
     Args:
+        repo: The copy of `feature_repo` in which they run.
         environ: Their environment.
         console: Where their output goes.
     """
 
+    repo: Path
     environ: Mapping[str, str]
     console: Console
 
     def tecton(self, *arguments: str) -> str:
-        """Run one command of the real command line in `feature_repo`; returns what it printed."""
+        """Run one command of the real command line; returns what it printed."""
         self.console.say(f"$ tecton {' '.join(arguments)}")
         return self.run([*tecton_command(), *arguments])
 
@@ -49,7 +51,7 @@ class Stage:
         """Run a command, pass on what it prints, and end the demo if it fails."""
         process = subprocess.Popen(
             command,
-            cwd=FEATURE_REPO,
+            cwd=self.repo,
             env=self.environ,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -73,7 +75,7 @@ class Stage:
         self.console.say(f"$ python -m ingest_api --port {port}")
         process = subprocess.Popen(
             [sys.executable, "-m", "ingest_api", "--port", str(port)],
-            cwd=FEATURE_REPO,
+            cwd=self.repo,
             env=self.environ,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -93,28 +95,31 @@ class Stage:
 @contextmanager
 def fresh_stage(console: Console) -> Iterator[Stage]:
     """
-    A stage on a new store in the temp folder.
+    A stage in a new folder under the temp folder.
 
-    The variables are set in this process too, as in a shell that has exported them; the embedded
-    Redis is stopped and the store removed in the end.
+    The variables are set in this process too, as in a shell that has exported them. In the end the
+    embedded Redis is stopped and the folder removed.
     """
-    folder = tempfile.mkdtemp(prefix="emberstore-demo-")
+    folder = Path(tempfile.mkdtemp(prefix="emberstore-demo-"))
+    repo = folder / FEATURE_REPO.name
+    shutil.copytree(FEATURE_REPO, repo, ignore=shutil.ignore_patterns("data", ".tecton_*"))
     before = dict(os.environ)
     inherited = {k: v for k, v in before.items() if not k.startswith("TECTON_")}
     paths = [str(ROOT), *filter(None, [before.get("PYTHONPATH")])]
     environ = {
         **inherited,
-        "TECTON_STORE": folder,
+        "TECTON_STORE": str(folder / "store"),
         "PYTHONPATH": os.pathsep.join(paths),
         "PYTHONUNBUFFERED": "1",
     }
     _become(environ)
     try:
-        yield Stage(environ, console)
+        yield Stage(repo, environ, console)
     finally:
-        subprocess.run([*tecton_command(), "redis", "stop"], env=environ, stdout=subprocess.DEVNULL)
-        shutil.rmtree(folder, ignore_errors=True)
+        stop = [*tecton_command(), "redis", "stop"]
+        subprocess.run(stop, cwd=repo, env=environ, stdout=subprocess.DEVNULL)
         _become(before)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def tecton_command() -> list[str]:
