@@ -15,7 +15,15 @@ if TYPE_CHECKING:
     from tecton.adapters.documents import Documents
     from tecton.adapters.slots import WriterSlot
     from tecton.applied import WorkspaceState
-    from tecton.stores import AccessStore, JobLauncher, OnlineStore, PushLog, Registry
+    from tecton.stores import (
+        AccessStore,
+        DeltaLogs,
+        JobLauncher,
+        OnlineStore,
+        PushLog,
+        Registry,
+        RunLog,
+    )
 
 
 @dataclass(frozen=True)
@@ -81,8 +89,32 @@ class Backend:
         return DeltaPushLog.open(self.settings.store, state, writer, self.checkpointer)
 
     @cached_property
+    def delta_logs(self) -> DeltaLogs:
+        """What the transaction logs of the store's tables say."""
+        from tecton.adapters.delta_logs import StoreDeltaLogs
+
+        return StoreDeltaLogs(self.settings.store)
+
+    @cached_property
+    def runs(self) -> RunLog:
+        """Which materialisation runs have ended well."""
+        from tecton.adapters.runs import DeltaRunLog
+
+        return DeltaRunLog(self.settings.store)
+
+    @cached_property
     def launcher(self) -> JobLauncher:
         """Where jobs run."""
         from tecton.adapters.launchers.local import LocalLauncher
 
         return LocalLauncher(self.settings.spark_memory)
+
+
+def open_online(redis_url: str) -> OnlineStore:
+    """
+    The online store at a known place, for the processes of a job that have nothing else.
+
+    Args:
+        redis_url: What `Backend.redis_url` of the job's driver says.
+    """
+    return Backend(Settings(store="", redis_url=redis_url)).online

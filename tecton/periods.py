@@ -1,0 +1,123 @@
+"""
+Periods of materialisation: which there are, which are due. Pure functions on values.
+
+A period is `[start, end)`. Periods are aligned to multiples of `batch_schedule` since the Unix
+epoch (contract §6), so they depend on the definition alone, never on when a job ran.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from tecton.applied import AppliedView, BatchRows
+from tecton.timestamps import MICROSECOND, format_micros, from_micros, micros_of
+
+_SCHEDULED = "SCHEDULED"
+_MANUAL = "MANUAL"
+
+
+class Period(NamedTuple):
+    """`[start, end)`, both UTC-aware."""
+
+    start: datetime
+    end: datetime
+
+    def __str__(self) -> str:
+        return f"{_short(self.start)} to {_short(self.end)}"
+
+
+def floor_to(schedule: timedelta, at: datetime) -> datetime:
+    """The last multiple of *schedule* since the epoch at or before *at*."""
+    micros = schedule // MICROSECOND
+    return from_micros(micros_of(at) // micros * micros)
+
+
+def backfill_period(view: AppliedView, batch: BatchRows | None, at: datetime) -> Period | None:
+    """
+    What the backfill of a view reads from its batch source.
+
+    Args:
+        view: The view.
+        batch: Its source's batch rows, if it has any.
+        at: When the backfill starts.
+
+    Returns:
+        From `feature_start_time` to the last multiple of the schedule whose rows are complete;
+        with a manual trigger to `manual_trigger_backfill_end_time`. None for nothing.
+    """
+    start = view.feature_start_time
+    if start is None or batch is None:
+        return None
+    end: datetime | None = None
+    if view.batch_trigger == _SCHEDULED:
+        end = floor_to(view.batch_schedule, at - batch.data_delay)
+    elif view.batch_trigger == _MANUAL:
+        end = view.manual_trigger_backfill_end_time
+    start, end = _aware(start), None if end is None else _aware(end)
+    return None if end is None or end <= start else Period(start, end)
+
+
+def split(period: Period, longest: timedelta | None) -> Iterator[Period]:
+    """
+    Cut a backfill into runs.
+
+    Args:
+        period: What the runs cover together.
+        longest: `max_backfill_interval`; runs begin at its multiples. None: one run.
+    """
+    start = period.start
+    while longest is not None and floor_to(longest, start) + longest < period.end:
+        end = floor_to(longest, start) + longest
+        yield Period(start, end)
+        start = end
+    yield Period(start, period.end)
+
+
+def due_periods(
+    view: AppliedView, batch: BatchRows | None, covered: Iterable[Period], at: datetime
+) -> Sequence[Period]:
+    """
+    The periods that have ended and that no run has covered.
+
+    Derived from the definition and the recorded runs, so a lost message loses no period.
+
+    Args:
+        view: The view.
+        batch: Its source's batch rows, if it has any.
+        covered: The periods of the runs that ended well, in any order.
+        at: Decides which periods have ended; `data_delay` is on top.
+
+    Returns:
+        In order of time, none longer than the view's `batch_schedule`.
+    """
+    whole = backfill_period(view, batch, at) if view.batch_trigger == _SCHEDULED else None
+    if whole is None:
+        return ()
+    due: list[Period] = []
+    for gap in _gaps(whole, covered):
+        due.extend(split(gap, view.batch_schedule))
+    return due
+
+
+def _gaps(whole: Period, covered: Iterable[Period]) -> Iterator[Period]:
+    """What of *whole* none of *covered* covers."""
+    start = whole.start
+    for period in sorted(covered):
+        if start < period.start:
+            end = min(period.start, whole.end)
+            if start < end:
+                yield Period(start, end)
+        start = max(start, period.end)
+    if start < whole.end:
+        yield Period(start, whole.end)
+
+
+def _aware(at: datetime) -> datetime:
+    return from_micros(micros_of(at))
+
+
+def _short(at: datetime) -> str:
+    """RFC 3339, without a fraction of zeros."""
+    return format_micros(micros_of(at)).replace(".000000Z", "Z")

@@ -1,0 +1,140 @@
+"""
+The backfill of a view: all its history, from the batch source and from what was pushed before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime, timedelta
+
+from tecton.applied import AppliedSource, AppliedView, WorkspaceState
+from tecton.periods import Period, backfill_period, split
+from tecton.spark.materialize import BatchReport, JobStores, materialize
+from tecton.spark.push_tables import pin_push_tables
+from tecton.spark.pushed import PushReport, add_all_pushed, offer_pushed
+from tecton.stores import Run
+from tecton.timestamps import EPOCH
+
+BACKFILL = "backfill"
+PERIOD = "period"
+SETTLE = timedelta(seconds=10)
+"""After an apply, how long a service may still accept records without knowing of it."""
+
+
+def backfill(
+    stores: JobStores,
+    state: WorkspaceState,
+    view: AppliedView,
+    wait_until: Callable[[datetime], None],
+    settle: timedelta = SETTLE,
+) -> Iterator[BatchReport | PushReport]:
+    """
+    Load a view: afterwards its offline table is complete and it is served online.
+
+    May be run again at any time. A record that is pushed meanwhile is never lost or overwritten:
+    the service writes it online itself once it knows the view, and until then the catch-up at
+    the end finds it.
+
+    Args:
+        stores: What the job works on.
+        state: The workspace.
+        view: A view with `online` or `offline`.
+        wait_until: Returns when the clock shows at least that time.
+        settle: How long after the apply a service may not know of the view.
+
+    Yields:
+        A report for each step.
+
+    Raises:
+        SourceError: The batch data is missing or of another schema.
+    """
+    began = stores.clock()
+    source = state.source_by_name[view.source]
+    whole = backfill_period(view, source.batch, began)
+    reports: list[BatchReport | PushReport] = []
+    for report in _steps(stores, state, source, view, whole, wait_until, settle):
+        reports.append(report)
+        yield report
+    _record(stores, state, view, BACKFILL, whole, began, reports)
+
+
+def rerun(
+    stores: JobStores, state: WorkspaceState, view: AppliedView, period: Period
+) -> Iterator[BatchReport]:
+    """
+    Materialise one period of a view's batch source, again or for the first time.
+
+    Args:
+        stores: What the job works on.
+        state: The workspace.
+        view: A view whose source has batch rows.
+        period: Which rows.
+
+    Yields:
+        The report.
+    """
+    began = stores.clock()
+    report = materialize(stores, state, state.source_by_name[view.source], view, period)
+    yield report
+    _record(stores, state, view, PERIOD, period, began, [report])
+
+
+def is_backfilled(runs: Sequence[Run], view: AppliedView) -> bool:
+    """Has the view's backfill ended?"""
+    return any(run.view_id == view.id and run.kind == BACKFILL for run in runs)
+
+
+def _steps(
+    stores: JobStores,
+    state: WorkspaceState,
+    source: AppliedSource,
+    view: AppliedView,
+    whole: Period | None,
+    wait_until: Callable[[datetime], None],
+    settle: timedelta,
+) -> Iterator[BatchReport | PushReport]:
+    if whole is not None:
+        for period in split(whole, view.max_backfill_interval):
+            yield materialize(stores, state, source, view, period)
+    began = stores.clock()
+    added = offered = 0
+    if view.offline:
+        stores.offline_table(state, view).create()
+        added = add_all_pushed(stores, state, view)
+    if view.online:
+        offered = _offer_all(stores, state, source, view, wait_until, settle)
+        stores.open_online().mark_loaded([view.id])
+    yield PushReport(view.name, added, offered, (stores.clock() - began).total_seconds())
+
+
+def _offer_all(
+    stores: JobStores,
+    state: WorkspaceState,
+    source: AppliedSource,
+    view: AppliedView,
+    wait_until: Callable[[datetime], None],
+    settle: timedelta,
+) -> int:
+    tables = pin_push_tables(stores.logs, state)
+    offered = offer_pushed(stores, source, view, tables, after={})
+    seen = {table.writer: table.last_batch for table in tables}
+    wait_until(view.applied_at + settle)
+    tables = pin_push_tables(stores.logs, state)
+    return offered + offer_pushed(stores, source, view, tables, seen, view.since_version)
+
+
+def _record(
+    stores: JobStores,
+    state: WorkspaceState,
+    view: AppliedView,
+    kind: str,
+    period: Period | None,
+    began: datetime,
+    reports: Sequence[BatchReport | PushReport],
+) -> None:
+    nothing = view.feature_start_time or EPOCH
+    start, end = (nothing, nothing) if period is None else period
+    report = "; ".join(str(report) for report in reports)
+    ended = stores.clock()
+    run = Run(state.folder, view.name, view.id, kind, start, end, began, ended, report)
+    stores.runs.record(run)

@@ -1,0 +1,127 @@
+"""
+The batch rows of a period: which of a source's rows belong to somebody, one for each identity.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import functions as F
+from pyspark.sql import types as T
+
+from tecton.applied import AppliedView
+from tecton.periods import Period
+from tecton.rows import JOIN_KEY_MAX_BYTES
+from tecton.spark.columns import column
+from tecton.spark.encoding import BODY, EVENT, event_fields, with_bodies
+from tecton.spark.offline_table import row_columns
+from tecton.timestamps import micros_of
+from tecton.types import String
+
+
+class Counts(NamedTuple):
+    """What a period's source rows are.
+
+    Args:
+        rows: All: those with a timestamp in the period or with none at all.
+        keyless: Those with a null join key or timestamp; they belong to nobody.
+        refused: Those with a join key that the online contract refuses.
+    """
+
+    rows: int
+    keyless: int
+    refused: int
+
+    @property
+    def usable(self) -> int:
+        """Those that become feature rows, before identities collapse."""
+        return self.rows - self.keyless - self.refused
+
+
+def count_rows(rows: DataFrame, view: AppliedView, period: Period) -> Counts:
+    """
+    Count a period's source rows; reads join keys and timestamps only.
+
+    Args:
+        rows: Of the batch source.
+        view: The view.
+        period: What is counted; rows without a timestamp are counted in every period.
+    """
+    at = column(view.timestamp_field)
+    keyless = at.isNull() | _has_null_key(view)
+    counted = rows.where(at.isNull() | _within(view, period)).agg(
+        F.count(F.lit(1)).alias("rows"),
+        F.count_if(keyless).alias("keyless"),
+        F.count_if(~keyless & _is_refused(view)).alias("refused"),
+    )
+    first = counted.first()
+    return Counts(first["rows"], first["keyless"], first["refused"])
+
+
+def period_rows(
+    rows: DataFrame, view: AppliedView, sequence: int, period: Period | None = None
+) -> DataFrame:
+    """
+    One row for each identity: of several, the one with the greatest body (contract §1).
+
+    Args:
+        rows: Of the batch source.
+        view: The view.
+        sequence: That of the run.
+        period: Which rows; default all from `feature_start_time` on.
+
+    Returns:
+        `row_fields`, `_sequence`, `_tie`.
+    """
+    chosen = rows.where(_from_start(view) if period is None else _within(view, period))
+    chosen = chosen.where(~_has_null_key(view) & ~_is_refused(view)).select(*row_columns(view))
+    added = [BODY, EVENT] if event_fields(view) else [BODY]
+    schema = T.StructType([*chosen.schema, *(T.StructField(name, T.BinaryType()) for name in added)])
+    encoded = chosen.mapInArrow(with_bodies(view), schema)
+    moment = [*(column(field.name) for field in view.key_fields), column(view.timestamp_field)]
+    # Both windows below then need no other exchange of rows.
+    encoded = encoded.repartition(*moment)
+    identity = [*moment, *(column(name) for name in added[1:])]
+    greatest_first = Window.partitionBy(*identity).orderBy(column(BODY).desc())
+    rank = F.row_number().over(greatest_first)
+    unique = encoded.withColumn("#rank", rank).where(column("#rank") == 1)
+    tie = F.lit(0)
+    if len(added) > 1:
+        ascending = Window.partitionBy(*moment).orderBy(*(column(name) for name in added))
+        tie = F.row_number().over(ascending) - 1
+    return unique.select(
+        *row_columns(view),
+        F.lit(sequence).cast("bigint").alias("_sequence"),
+        tie.cast("int").alias("_tie"),
+    )
+
+
+def _from_start(view: AppliedView) -> Column:
+    start = F.timestamp_micros(F.lit(view.start_micros))
+    at = column(view.timestamp_field)
+    return at.isNotNull() if view.feature_start_time is None else at >= start
+
+
+def _within(view: AppliedView, period: Period) -> Column:
+    at = column(view.timestamp_field)
+    start, end = (F.timestamp_micros(F.lit(micros_of(bound))) for bound in period)
+    return (at >= F.greatest(start, F.timestamp_micros(F.lit(view.start_micros)))) & (at < end)
+
+
+def _has_null_key(view: AppliedView) -> Column:
+    found = F.lit(False)
+    for field in view.key_fields:
+        found = found | column(field.name).isNull()
+    return found
+
+
+def _is_refused(view: AppliedView) -> Column:
+    """The join keys that `POST /ingest` refuses (contract §3)."""
+    found = F.lit(False)
+    for field in view.key_fields:
+        if field.dtype == String:
+            key = column(field.name)
+            too_long = F.octet_length(key) > JOIN_KEY_MAX_BYTES
+            found = found | too_long | F.contains(key, F.lit("\0"))
+    return found

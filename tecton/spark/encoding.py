@@ -1,0 +1,103 @@
+"""
+Frames of typed columns → bodies and feature rows, in Python, so that they equal the service's.
+
+The functions made here run on executors, by `mapInArrow`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from tecton.applied import AppliedView
+from tecton.rows import FeatureRow, encode_body, row_of
+from tecton.stores import OnlineStore
+from tecton.types import Bool, Field, Int64, String
+
+BODY = "#body"
+EVENT = "#event"
+MICROS = "#micros"
+OFFERED = "offered"
+"""Names that no column of a schema can have."""
+
+_Batches = Iterator[pa.RecordBatch]
+_UNCHANGED = (Bool, Int64, String)
+"""Types whose native and canonical values are the same."""
+
+
+def event_fields(view: AppliedView) -> list[Field]:
+    """The columns that tell events of one key and timestamp apart."""
+    return [field for field in view.value_fields if field.name in view.event_key]
+
+
+def with_bodies(view: AppliedView) -> Callable[[_Batches], _Batches]:
+    """
+    A function for `mapInArrow` that adds each row's body, and its event key's encoding.
+
+    Args:
+        view: Its columns are in the frame, under their names.
+    """
+    apart = event_fields(view)
+
+    def add(batches: _Batches) -> _Batches:
+        for batch in batches:
+            columns = [*batch.columns, _bodies(batch, view.value_fields)]
+            names = [*batch.schema.names, BODY]
+            if apart:
+                columns.append(_bodies(batch, apart))
+                names.append(EVENT)
+            yield pa.RecordBatch.from_arrays(columns, names=names)
+
+    return add
+
+
+def offer_to(
+    view: AppliedView, open_online: Callable[[], OnlineStore]
+) -> Callable[[_Batches], _Batches]:
+    """
+    A function for `mapInArrow` that offers each row to the online store.
+
+    It yields one row for each batch, with the number of rows `offered`.
+
+    Args:
+        view: Its columns are in the frame, with the timestamp in µs as `#micros`, and `_sequence`.
+        open_online: Connects to the online store; called on the executor.
+    """
+    fields = (*view.key_fields, *view.value_fields)
+
+    def offer(batches: _Batches) -> _Batches:
+        online = None
+        for batch in batches:
+            online = online or open_online()
+            online.upsert(_feature_rows(view, fields, batch))
+            yield pa.RecordBatch.from_pydict({OFFERED: pa.array([batch.num_rows], pa.int64())})
+
+    return offer
+
+
+def _feature_rows(
+    view: AppliedView, fields: Sequence[Field], batch: pa.RecordBatch
+) -> Iterator[FeatureRow]:
+    names = [field.name for field in fields]
+    values = zip(*(_canonical(batch, field) for field in fields), strict=True)
+    times = batch.column(MICROS).to_pylist()
+    sequences = batch.column("_sequence").to_pylist()
+    for row, timestamp, sequence in zip(values, times, sequences, strict=True):
+        yield row_of(view, dict(zip(names, row, strict=True)), timestamp, sequence)
+
+
+def _bodies(batch: pa.RecordBatch, fields: Sequence[Field]) -> pa.Array:
+    if not fields:
+        return pa.array([encode_body([])] * batch.num_rows, pa.binary())
+    columns = [_canonical(batch, field) for field in fields]
+    return pa.array([encode_body(row) for row in zip(*columns, strict=True)], pa.binary())
+
+
+def _canonical(batch: pa.RecordBatch, field: Field) -> list[Any]:
+    values: list[Any] = batch.column(batch.schema.get_field_index(field.name)).to_pylist()
+    if field.dtype in _UNCHANGED:
+        return values
+    convert = field.dtype.from_native
+    return [None if value is None else convert(value) for value in values]

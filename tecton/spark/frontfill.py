@@ -1,0 +1,119 @@
+"""
+The frontfill of a workspace: due periods of batch sources, and what was pushed since the last.
+
+Pushed records come by Structured Streaming, one stream for each push table and all views. What
+an offline table has taken is known to the table itself, so a lost checkpoint costs time only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from tecton.applied import AppliedView, WorkspaceState
+from tecton.periods import Period, due_periods
+from tecton.spark.backfill import is_backfilled, rerun
+from tecton.spark.materialize import BatchReport, JobStores
+from tecton.spark.push_tables import PushTable, pin_push_tables
+from tecton.spark.pushed import PushReport, add_pushed
+
+_ALL_FILES = str(2**31 - 1)
+
+
+def frontfill(
+    stores: JobStores, state: WorkspaceState, views: Sequence[AppliedView], at: datetime
+) -> Iterator[BatchReport | PushReport | str]:
+    """
+    Run all that is due for some views of a workspace.
+
+    A view whose backfill has not ended is left to its backfill.
+
+    Args:
+        stores: What the job works on.
+        state: The workspace.
+        views: Which views.
+        at: Decides which periods have ended.
+
+    Yields:
+        A report for each step, or a sentence on what is left out.
+    """
+    runs = stores.runs.of(state.folder)
+    ready = []
+    for view in views:
+        if is_backfilled(runs, view):
+            ready.append(view)
+        else:
+            yield f"{view.name}: left to its backfill, which has not ended"
+    for view in ready:
+        batch = state.source_by_name[view.source].batch
+        covered = [Period(run.start, run.end) for run in runs if run.view_id == view.id]
+        for period in due_periods(view, batch, covered, at):
+            yield from rerun(stores, state, view, period)
+    yield from _take_pushed(stores, state, [view for view in ready if view.offline])
+
+
+def _take_pushed(
+    stores: JobStores, state: WorkspaceState, views: Sequence[AppliedView]
+) -> Iterator[PushReport]:
+    if not views:
+        return
+    began = stores.clock()
+    added = dict.fromkeys((view.name for view in views), 0)
+    tables = pin_push_tables(stores.logs, state)
+    for table in tables:
+        _stream(stores, state, views, table, added)
+        # What no micro-batch brought: a view whose backfill ended after the stream went by.
+        for view in views:
+            added[view.name] += add_pushed(stores, state, view, table)
+    seconds = (stores.clock() - began).total_seconds()
+    for view in views:
+        yield PushReport(view.name, added[view.name], 0, seconds)
+
+
+def _stream(
+    stores: JobStores,
+    state: WorkspaceState,
+    views: Sequence[AppliedView],
+    table: PushTable,
+    added: dict[str, int],
+) -> None:
+    """Bring everything that the push table's stream has not passed by to the offline tables."""
+
+    def take(fresh: DataFrame, _: int) -> None:
+        batch_no = F.col("batch_no")
+        bounds = fresh.agg(F.min(batch_no).alias("first"), F.max(batch_no).alias("last")).first()
+        if bounds is None or bounds["last"] is None:
+            return
+        pinned = _up_to(stores, table, bounds["last"])
+        for view in views:
+            added[view.name] += add_pushed(stores, state, view, pinned, fresh, bounds["first"])
+
+    records = (
+        stores.spark.readStream.format("delta")
+        .option("skipChangeCommits", "true")
+        # A gap in the stream is seen by its batch numbers, and read from the table.
+        .option("failOnDataLoss", "false")
+        # All at once: a part of the first snapshot would not be a prefix of the batches.
+        .option("maxFilesPerTrigger", _ALL_FILES)
+        .load(f"{stores.store}/{table.path}")
+    )
+    query = (
+        records.writeStream.foreachBatch(take)
+        .option("checkpointLocation", f"{stores.store}/{_checkpoint(state, table)}")
+        .trigger(availableNow=True)
+        .start()
+    )
+    query.awaitTermination()
+
+
+def _up_to(stores: JobStores, table: PushTable, batch_no: int) -> PushTable:
+    """The push table up to a batch that a stream has brought, maybe after it was pinned."""
+    version = table.version if batch_no <= table.last_batch else stores.logs.version(table.path)
+    return PushTable(table.path, table.writer, version or table.version, batch_no)
+
+
+def _checkpoint(state: WorkspaceState, table: PushTable) -> str:
+    return f"checkpoints/{state.folder}/push-{table.writer}"

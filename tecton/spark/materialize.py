@@ -1,0 +1,150 @@
+"""
+One view's batch rows of one period → offline table and online store.
+
+Backfill and frontfill both are this. It can be killed anywhere and run again: the period is
+replaced as a whole, and the online store keeps what is most recent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from tecton.applied import AppliedSource, AppliedView, WorkspaceState
+from tecton.periods import Period
+from tecton.rows import batch_sequence
+from tecton.spark.batch_rows import count_rows, period_rows
+from tecton.spark.offline_table import BATCH, OfflineTable
+from tecton.spark.online_load import load_online
+from tecton.spark.sources import read_batch
+from tecton.stores import DeltaLogs, OnlineStore, RunLog
+from tecton.timestamps import from_micros, micros_of
+
+
+@dataclass(frozen=True)
+class JobStores:
+    """What a job works on.
+
+    Args:
+        spark: The session.
+        store: The store's path or URI.
+        logs: Where the store's Delta tables stand.
+        runs: Which runs have ended.
+        open_online: Connects to the online store; pickled and called on the executors.
+        clock: The time, UTC.
+    """
+
+    spark: SparkSession
+    store: str
+    logs: DeltaLogs
+    runs: RunLog
+    open_online: Callable[[], OnlineStore]
+    clock: Callable[[], datetime]
+
+    def offline_table(self, state: WorkspaceState, view: AppliedView) -> OfflineTable:
+        """The offline table of a view, whether it exists or not."""
+        return OfflineTable.of(self.spark, self.store, self.logs, state, view)
+
+
+@dataclass(frozen=True)
+class BatchReport:
+    """What became of one period's batch rows.
+
+    Args:
+        view: Name of the view.
+        period: The period.
+        rows: Source rows with a timestamp in the period, or without one.
+        kept: Feature rows that came of them.
+        collapsed: Rows that shared an identity with one that was kept.
+        keyless: Rows without a join key or timestamp; they belong to nobody.
+        refused: Rows with a join key of over 512 bytes or with NUL in it.
+        online: Rows offered to the online store.
+        seconds: How long it took.
+        is_overtaken: A run that began later has written the period; nothing was changed.
+    """
+
+    view: str
+    period: Period
+    rows: int
+    kept: int
+    collapsed: int
+    keyless: int
+    refused: int
+    online: int
+    seconds: float
+    is_overtaken: bool = False
+
+    def __str__(self) -> str:
+        if self.is_overtaken:
+            return f"{self.view}: {self.period}: left to a run that began later"
+        parts = [f"{self.rows:,} batch rows", f"{self.kept:,} feature rows"]
+        if self.keyless:
+            parts.append(f"{self.keyless:,} without join key or timestamp left out")
+        if self.refused:
+            parts.append(f"{self.refused:,} with a join key too long or with NUL left out")
+        if self.collapsed:
+            parts.append(f"{self.collapsed:,} collapsed with another of the same identity")
+        parts += [f"{self.online:,} offered online", f"{self.seconds:.1f} s"]
+        return f"{self.view}: {self.period}: {', '.join(parts)}"
+
+
+def materialize(
+    stores: JobStores,
+    state: WorkspaceState,
+    source: AppliedSource,
+    view: AppliedView,
+    period: Period,
+) -> BatchReport:
+    """
+    Bring a period's batch rows to wherever the view keeps its rows.
+
+    Args:
+        stores: What the job works on.
+        state: The workspace.
+        source: The view's source, with batch rows.
+        view: The view.
+        period: Which rows.
+
+    Raises:
+        SourceError: The batch data is missing or of another schema; nothing was changed.
+    """
+    began = stores.clock()
+    rows = read_batch(stores.spark, source)
+    counts = count_rows(rows, view, period)
+    table = stores.offline_table(state, view)
+    # Also where the clock has gone back since the last run, this one is the later.
+    run = max(micros_of(began), table.last_run(period) + 1 if view.offline else 0)
+    sequence = batch_sequence(from_micros(run))
+    unique = period_rows(rows, view, sequence, period)
+    written = True
+    if view.offline:
+        written = table.replace(unique, period, run, f"batch rows of {period}")
+        unique = _written(table, sequence) if written else unique
+    online = 0
+    if written and view.online:
+        online = load_online(unique, view, stores.clock(), stores.open_online)
+    kept = unique.count() if written else 0
+    return BatchReport(
+        view=view.name,
+        period=period,
+        rows=counts.rows,
+        kept=kept,
+        collapsed=counts.usable - kept if written else 0,
+        keyless=counts.keyless,
+        refused=counts.refused,
+        online=online,
+        seconds=(stores.clock() - began).total_seconds(),
+        is_overtaken=not written,
+    )
+
+
+def _written(table: OfflineTable, sequence: int) -> DataFrame:
+    """The rows that a run has just written, so that they are not computed again."""
+    version = table.version()
+    assert version is not None, "it has just been written"  # noqa: S101
+    is_own = (F.col("_origin") == BATCH) & (F.col("_sequence") == sequence)
+    return table.read(version).where(is_own)

@@ -1,0 +1,56 @@
+"""
+Feature rows → the online store, from the executors.
+
+Only what a read could still see is offered: the newest row of each key, if it is young enough.
+The store keeps the more recent one, so a row that was pushed meanwhile stays (contract §6).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from tecton.applied import AppliedView
+from tecton.spark.columns import column
+from tecton.spark.encoding import MICROS, OFFERED, offer_to
+from tecton.stores import OnlineStore
+from tecton.timestamps import micros_of
+
+
+def load_online(
+    rows: DataFrame, view: AppliedView, now: datetime, open_online: Callable[[], OnlineStore]
+) -> int:
+    """
+    Offer feature rows to the online store.
+
+    Args:
+        rows: `row_fields`, `_sequence`, `_tie`.
+        view: The view.
+        now: Rows older than the ttl at this time are passed over.
+        open_online: Connects to the online store; pickled and called on the executors.
+
+    Returns:
+        How many rows were offered.
+    """
+    micros = F.unix_micros(column(view.timestamp_field))
+    if view.ttl_micros is not None:
+        rows = rows.where(micros >= micros_of(now) - view.ttl_micros)
+    keys = [column(field.name) for field in view.key_fields]
+    values = [field.name for field in view.value_fields]
+    newest = F.max_by(
+        F.struct(micros.alias(MICROS), F.col("_sequence"), *(column(name) for name in values)),
+        F.struct(micros, F.col("_sequence"), F.col("_tie")),
+    )
+    row = column("#newest")
+    wanted = [MICROS, "_sequence", *values]
+    offered = (
+        rows.groupBy(*keys)
+        .agg(newest.alias("#newest"))
+        .select(*keys, *(row.getField(name).alias(name) for name in wanted))
+        .mapInArrow(offer_to(view, open_online), f"{OFFERED} bigint")
+    )
+    total = offered.agg(F.sum(OFFERED).alias(OFFERED)).first()
+    return (total and total[OFFERED]) or 0

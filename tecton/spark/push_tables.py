@@ -1,0 +1,108 @@
+"""
+The push tables of a workspace, read by Spark: records of one source as typed rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from tecton.applied import AppliedSource, AppliedView, WorkspaceState, push_path
+from tecton.spark.columns import column
+from tecton.spark.offline_table import row_fields
+from tecton.stores import DeltaLogs
+
+
+@dataclass(frozen=True)
+class PushTable:
+    """One writer's push table, pinned.
+
+    Args:
+        path: Relative to the store.
+        writer: Its slot, as the folder is named.
+        version: The Delta version that is read.
+        last_batch: The newest batch in that version.
+    """
+
+    path: str
+    writer: str
+    version: int
+    last_batch: int
+
+
+def pin_push_tables(logs: DeltaLogs, state: WorkspaceState) -> Sequence[PushTable]:
+    """
+    The push tables that a workspace has now, each at its newest version.
+
+    Args:
+        logs: Says where the tables stand.
+        state: The workspace.
+    """
+    folder = push_path(state)
+    tables = []
+    for writer in logs.folders(folder):
+        path = f"{folder}/{writer}"
+        version = logs.version(path)
+        if version is not None:
+            last_batch = logs.transaction(path, version, f"push-{writer}")
+            tables.append(PushTable(path, writer, version, last_batch))
+    return tables
+
+
+def read_pushed(
+    spark: SparkSession,
+    store: str,
+    tables: Sequence[PushTable],
+    after: Mapping[str, int],
+) -> DataFrame | None:
+    """
+    The push tables' own rows.
+
+    Args:
+        spark: The session.
+        store: The store's path or URI.
+        tables: Which tables, at which version.
+        after: By writer: the batch above which rows are read; default all.
+
+    Returns:
+        None if there is nothing above.
+    """
+    frames = [
+        spark.read.format("delta")
+        .option("versionAsOf", table.version)
+        .load(f"{store}/{table.path}")
+        .where(F.col("batch_no") > after.get(table.writer, 0))
+        for table in tables
+        if table.last_batch > after.get(table.writer, 0)
+    ]
+    united = None
+    for frame in frames:
+        united = frame if united is None else united.unionByName(frame)
+    return united
+
+
+def feature_rows(pushed: DataFrame, source: AppliedSource, view: AppliedView) -> DataFrame:
+    """
+    The feature rows that records yield for one view.
+
+    Args:
+        pushed: Rows of push tables.
+        source: The view's source; records of others are passed over.
+        view: The view.
+
+    Returns:
+        `row_fields`, `_sequence`, `_tie`.
+    """
+    schema = ",".join(f"`{field.name}` {field.dtype.spark}" for field in source.fields)
+    record = F.from_json("record", schema)
+    parsed = pushed.where(F.col("source") == source.id).select(
+        record.alias("#record"), F.col("sequence").alias("_sequence")
+    )
+    return parsed.select(
+        *(column("#record").getField(f.name).alias(f.name) for f in row_fields(view)),
+        F.col("_sequence"),
+        F.lit(0).alias("_tie"),
+    )

@@ -1,0 +1,116 @@
+"""
+Pushed records → offline tables and, for a view that is new, the online store.
+
+An offline table that has taken batch n of a writer holds the rows of every batch up to n.
+Whoever adds rows adds all of them from there on, so nothing depends on who did it last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from tecton.applied import AppliedSource, AppliedView, WorkspaceState
+from tecton.spark.materialize import JobStores
+from tecton.spark.online_load import load_online
+from tecton.spark.push_tables import PushTable, feature_rows, pin_push_tables, read_pushed
+
+
+@dataclass(frozen=True)
+class PushReport:
+    """What became of pushed records.
+
+    Args:
+        view: Name of the view.
+        offline: Rows added to the offline table.
+        online: Rows offered to the online store.
+        seconds: How long it took.
+    """
+
+    view: str
+    offline: int
+    online: int
+    seconds: float
+
+    def __str__(self) -> str:
+        return (
+            f"{self.view}: pushed records: {self.offline:,} rows added offline, "
+            f"{self.online:,} offered online, {self.seconds:.1f} s"
+        )
+
+
+def add_pushed(
+    stores: JobStores,
+    state: WorkspaceState,
+    view: AppliedView,
+    table: PushTable,
+    fresh: DataFrame | None = None,
+    fresh_from: int = 0,
+) -> int:
+    """
+    Bring an offline table up to date with a writer's push table.
+
+    Args:
+        stores: What the job works on.
+        state: The workspace.
+        view: A view with an offline table.
+        table: The push table; rows above its `last_batch` are left alone.
+        fresh: Rows of *table* that are at hand already: all from *fresh_from* to `last_batch`.
+        fresh_from: The first batch of *fresh*.
+
+    Returns:
+        How many rows were added.
+    """
+    source = state.source_by_name[view.source]
+    offline = stores.offline_table(state, view)
+    taken = offline.taken(table.writer, offline.version())
+    if taken >= table.last_batch:
+        return 0
+    if fresh is None or fresh_from > taken + 1:
+        fresh = read_pushed(stores.spark, stores.store, [table], {table.writer: taken})
+    assert fresh is not None, "there are batches above"  # noqa: S101
+    batch_no = F.col("batch_no")
+    wanted = (batch_no > taken) & (batch_no <= table.last_batch) & (F.col("source") == source.id)
+    fresh = fresh.where(wanted)
+    offline.add_pushed(feature_rows(fresh, source, view), table.writer, table.last_batch)
+    return fresh.count()
+
+
+def add_all_pushed(stores: JobStores, state: WorkspaceState, view: AppliedView) -> int:
+    """Bring an offline table up to date with every push table; returns the rows added."""
+    tables = pin_push_tables(stores.logs, state)
+    return sum(add_pushed(stores, state, view, table) for table in tables)
+
+
+def offer_pushed(
+    stores: JobStores,
+    source: AppliedSource,
+    view: AppliedView,
+    tables: Sequence[PushTable],
+    after: Mapping[str, int],
+    before_version: int | None = None,
+) -> int:
+    """
+    Offer pushed records to the online store, with their own sequences.
+
+    Args:
+        stores: What the job works on.
+        source: The view's source.
+        view: The view.
+        tables: The push tables.
+        after: By writer: the batch above which records are read.
+        before_version: Only those whose service knew an older registry version.
+
+    Returns:
+        How many rows were offered.
+    """
+    records = read_pushed(stores.spark, stores.store, tables, after)
+    if records is None:
+        return 0
+    if before_version is not None:
+        records = records.where(F.col("registry_version") < before_version)
+    rows = feature_rows(records, source, view)
+    return load_online(rows, view, stores.clock(), stores.open_online)

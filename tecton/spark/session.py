@@ -1,0 +1,100 @@
+"""
+The Spark session: the one that is there, or a local one with Delta.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import MutableMapping
+from pathlib import Path
+
+import pyspark
+from pyspark.sql import SparkSession
+
+import tecton
+
+_DELTA = {
+    "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
+    "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
+}
+_LOCAL = {
+    # Spark's defaults are a cluster's; these make small local runs several times faster.
+    "spark.sql.shuffle.partitions": "4",
+    "spark.databricks.delta.snapshotPartitions": "2",
+    "spark.ui.enabled": "false",
+    "spark.ui.showConsoleProgress": "false",
+    "spark.sql.execution.arrow.pyspark.enabled": "true",
+}
+_SESSION = {"spark.sql.session.timeZone": "UTC"}
+_PLACED_BY_OTHERS = (
+    "PYSPARK_GATEWAY_PORT",  # spark-submit
+    "SPARK_REMOTE",  # Spark Connect
+    "DATABRICKS_RUNTIME_VERSION",
+)
+
+
+def get_session(environ: MutableMapping[str, str], memory: str = "1g") -> SparkSession:
+    """
+    The active session (spark-submit, Databricks, Connect, a notebook's), or a local one.
+
+    Args:
+        environ: The process's environment. A local session's Python workers are started from
+            it, so `PYSPARK_PYTHON` is set there.
+        memory: The heap of a local session.
+    """
+    active = SparkSession.getActiveSession()
+    if active is not None:
+        return active
+    builder = SparkSession.builder.appName("tecton")
+    if any(environ.get(name) for name in _PLACED_BY_OTHERS):
+        return _configured(builder, {**_SESSION} if _is_remote(environ) else {**_DELTA, **_SESSION})
+    return _local_session(builder, environ, memory)
+
+
+def quiet(spark: SparkSession) -> None:
+    """Keep Spark's own log to errors, where the session can be told so."""
+    context = getattr(spark, "_sc", None)  # None on Spark Connect
+    if context is not None:
+        context.setLogLevel("ERROR")
+
+
+def _configured(builder: SparkSession.Builder, options: dict[str, str]) -> SparkSession:
+    for name, value in options.items():
+        builder = builder.config(name, value)
+    return builder.getOrCreate()
+
+
+def _is_remote(environ: MutableMapping[str, str]) -> bool:
+    return bool(environ.get("SPARK_REMOTE") or environ.get("DATABRICKS_RUNTIME_VERSION"))
+
+
+def _local_session(
+    builder: SparkSession.Builder, environ: MutableMapping[str, str], memory: str
+) -> SparkSession:
+    from delta import configure_spark_with_delta_pip
+
+    # Workers would start `python3` from PATH, which is another Python outside a virtual one.
+    environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    package_root = str(Path(tecton.__file__).resolve().parent.parent)
+    python_path = ":".join(filter(None, (package_root, environ.get("PYTHONPATH"))))
+    options = {
+        **_DELTA,
+        **_SESSION,
+        **_LOCAL,
+        "spark.driver.memory": memory,
+        "spark.driver.bindAddress": "127.0.0.1",
+        "spark.driver.host": "127.0.0.1",
+        "spark.executorEnv.PYTHONPATH": python_path,
+    }
+    builder = builder.master("local[*]")
+    for name, value in options.items():
+        builder = builder.config(name, value)
+    return configure_spark_with_delta_pip(builder).getOrCreate()
+
+
+def delta_package() -> str:
+    """What `--packages` has to name for the Spark that runs here."""
+    major = tuple(int(part) for part in pyspark.__version__.split(".")[:2])
+    return (
+        "io.delta:delta-spark_2.13:4.0.1" if major >= (4, 0) else "io.delta:delta-spark_2.12:3.3.2"
+    )
