@@ -49,6 +49,7 @@ EXTRAS = {
         "import-linter>=2.1",
         "mypy>=1.13",
         "nbstripout>=0.7",
+        "psutil>=5.9",
         "pytest>=8.2",
         "ruff>=0.8",
     ],

@@ -1,0 +1,112 @@
+"""
+What the demo compares with: the flights it writes, and pandas' answers.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+
+import pandas as pd
+import pytest
+
+from demo import data, flights, oracle
+
+NOW = datetime(2026, 3, 4, 15, 30, 12, tzinfo=timezone.utc)
+NOON = pd.Timestamp("2026-03-04T12:00:00Z")
+TOMORROW = NOW + timedelta(days=1)
+
+
+@pytest.fixture(scope="module")
+def year() -> data.Flights:
+    """The flights as the demo writes them at `NOW`."""
+    return data.load_flights(NOW)
+
+
+def flight(at: pd.Timestamp, delay: int | None, tailnum: str | None = "N1") -> dict[str, object]:
+    """A row of the flights."""
+    values = ("AA", 1, "JFK", "LAX", delay, 2475)
+    return dict(zip([field.name for field in data.FLIGHTS], (tailnum, at, *values), strict=True))
+
+
+def small(batch: list[dict[str, object]], pushed: list[dict[str, object]]) -> data.Flights:
+    """A year of few flights."""
+    columns = [field.name for field in data.FLIGHTS]
+    frames = (pd.DataFrame(rows, columns=columns) for rows in (batch, pushed))
+    types = {"timestamp": "datetime64[us, UTC]", "dep_delay": "Int64"}
+    return data.Flights(*(frame.astype(types) for frame in frames))
+
+
+def test_every_flight_is_in_the_batch_file_or_pushed(year: data.Flights) -> None:
+    """Of 336,776 flights the last day's 765 with a tail number are pushed."""
+    assert (336_011, 765, 2_512) == (len(year.batch), len(year.pushed), year.nobodys)
+
+
+def test_the_last_flight_was_a_minute_ago(year: data.Flights) -> None:
+    """The year is shifted as a whole, so that nothing is too old and nothing in the future."""
+    assert year.pushed["timestamp"].iloc[-1] == pd.Timestamp("2026-03-04T15:29:00Z")
+    assert year.pushed["timestamp"].is_monotonic_increasing
+    assert year.batch["timestamp"].max() < year.pushed["timestamp"].max()
+
+
+def test_departures_are_new_yorks_times_as_utc(year: data.Flights) -> None:
+    """The package's own UTC hours agree: the first flight left at 5:15 in New York, 10:15 UTC."""
+    first, last = year.batch["timestamp"].min(), year.pushed["timestamp"].max()
+    at_home = pd.Timestamp("2014-01-01T04:59:00Z") - pd.Timestamp("2013-01-01T10:15:00Z")
+    assert at_home == last - first
+
+
+def test_impressions_are_younger_than_ten_days() -> None:
+    """Some are within the view's ttl of seven days, some are not."""
+    ages = NOW - data.make_impressions(NOW)["timestamp"]
+    assert ages.min() > timedelta(0)
+    assert timedelta(days=7) < ages.max() < timedelta(days=10)
+
+
+def test_the_flight_pushed_last_counts() -> None:
+    """A push replaces a batch row of its identity, and the later push the earlier."""
+    events = small([flight(NOON, 99)], [flight(NOON, 50), flight(NOON, 3)])
+    assert {"N1": ["3", "2475", "JFK"]} == oracle.newest(oracle.events(events, TOMORROW))
+
+
+def test_of_batch_rows_the_greatest_body_counts() -> None:
+    """Bodies are compared as bytes: 9 is greater than 10, and null than any number."""
+    events = small([flight(NOON, 10), flight(NOON, 9)], [])
+    assert {"N1": ["9", "2475", "JFK"]} == oracle.newest(oracle.events(events, TOMORROW))
+    events = small([flight(NOON, None), flight(NOON, 9)], [])
+    assert {"N1": [None, "2475", "JFK"]} == oracle.newest(oracle.events(events, TOMORROW))
+
+
+def test_batch_rows_count_up_to_the_end_of_their_period() -> None:
+    """What no job has read is not known yet."""
+    events = small([flight(NOON, 1), flight(NOON + timedelta(hours=1), 2)], [])
+    known = oracle.events(events, (NOON + timedelta(hours=1)).to_pydatetime())
+    assert {"N1": ["1", "2475", "JFK"]} == oracle.newest(known)
+
+
+def test_nobodys_flights_do_not_count() -> None:
+    """Rows without a tail number belong to no aircraft."""
+    assert oracle.events(small([flight(NOON, 1, tailnum=None)], []), TOMORROW).empty
+
+
+def test_a_training_row_knows_the_events_up_to_its_time() -> None:
+    """The event's own time included, a microsecond before it not."""
+    known = oracle.events(small([flight(NOON, 1)], []), TOMORROW)
+    times = [NOON, NOON - timedelta(microseconds=1)]
+    asked = pd.DataFrame({"tailnum": "N1", "timestamp": times}).astype(
+        {"timestamp": "datetime64[us, UTC]"}
+    )
+    assert [1, pd.NA] == oracle.as_of(known, asked)["dep_delay"].tolist()
+
+
+def test_a_record_is_json() -> None:
+    """Times with an offset, null for what is not known."""
+    rows = small([flight(NOON, None)], []).batch.to_dict("records")
+    record = flights.record(rows[0])
+    assert ("2026-03-04T12:00:00+00:00", None) == (record["timestamp"], record["dep_delay"])
+
+
+def test_training_events_are_10000_and_none_is_in_the_future(year: data.Flights) -> None:
+    """Known and unknown aircraft, at times up to now."""
+    asked = flights.training_events(oracle.events(year, TOMORROW), NOW)
+    assert (10_000, True) == (len(asked), bool((asked["timestamp"] <= NOW).all()))
+    assert (100, 50) == ((asked["tailnum"] == "NOBODY").sum(), asked["tailnum"].isna().sum())
