@@ -25,7 +25,7 @@ $(INSTALLED): setup.py constraints.txt $(CONSTRAINTS)
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || sh .ci/debian.sh python3-venv
 	@echo "installing into $(VENV) (a minute or two the first time) ..."
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --use-pep517 \
 	  --constraint constraints.txt --editable '.[$(EXTRAS)]'
 	@touch $@
 
@@ -51,7 +51,7 @@ $(SPARK35)/.installed: $(INSTALLED) constraints-spark35.txt
 	@echo "installing Spark 3.5 into $(SPARK35) ..."
 	@test -x $(SPARK35)/bin/python || $(PYTHON) -m venv $(SPARK35)
 	@# On Python 3.12 and later Spark 3.5 finds distutils in setuptools alone.
-	@$(SPARK35)/bin/python -m pip install --quiet --disable-pip-version-check \
+	@$(SPARK35)/bin/python -m pip install --quiet --disable-pip-version-check --use-pep517 \
 	  --constraint constraints-spark35.txt --editable '.[$(EXTRAS)]' 'setuptools<81'
 	@touch $@
 
