@@ -1,54 +1,23 @@
 """
-The Flask application: routes, authentication, and every failure as one of the documented bodies.
+The Flask application: its routes, and every failure as one of the documented bodies.
 """
 
 from __future__ import annotations
 
 import logging
-import time
 import uuid
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
 
-import msgspec
 from flask import Flask, Response, g, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from werkzeug.exceptions import NotFound as NoEndpoint
 
 from ingest_api import wire
-from tecton.access import ServiceAccount
-from tecton.catalog import Catalog
-from tecton.errors import InvalidRecords, RateLimited, RequestTooLarge, TectonError, Unavailable
-from tecton.ingest import Clock, Ingest
-from tecton.serving import Serving
-from tecton.settings import Settings
-
-SCHEME = "Tecton-key "
-FEATURE_PATHS = "/api/v1/feature-service/"
+from ingest_api.features import PREFIX, add_features
+from ingest_api.ingest import add_ingest
+from ingest_api.service import Service, json_answer, read_body
+from tecton.errors import InvalidRecords, RateLimited, RequestRunning, TectonError, Unavailable
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Service:
-    """What the routes call.
-
-    Args:
-        settings: Limits.
-        catalog: Definitions and roles.
-        ingest: The write path.
-        serving: The read path.
-        clock: Now.
-        is_ready: May requests be sent here?
-    """
-
-    settings: Settings
-    catalog: Catalog
-    ingest: Ingest
-    serving: Serving
-    clock: Clock
-    is_ready: Callable[[], bool]
 
 
 def create_app(service: Service) -> Flask:
@@ -59,73 +28,30 @@ def create_app(service: Service) -> Flask:
     def receive() -> None:
         g.request_id = uuid.uuid4().hex
         # Read before any answer: a client that is still sending would not see an early one.
-        g.body = _read_body(service.settings.max_body_bytes)
+        g.body = read_body(service.settings.max_body_bytes)
 
     @app.after_request
     def name_request(response: Response) -> Response:
         response.headers["X-Request-ID"] = g.get("request_id") or uuid.uuid4().hex
         return response
 
-    @app.post("/ingest", provide_automatic_options=False)
-    @app.post("/v2/ingest", provide_automatic_options=False)
-    def ingest() -> Response:
-        account = _caller(service)
-        asked = wire.ingest_request(_body(service), service.settings.max_records)
-        counts = service.ingest(asked, account)
-        return _json(wire.ingest_answer(asked.workspace, counts))
-
-    @app.post(FEATURE_PATHS + "get-features", provide_automatic_options=False)
-    def get_features() -> Response:
-        started = time.perf_counter()
-        account = _caller(service)
-        asked = wire.feature_request(_body(service))
-        values = service.serving.get_features(
-            asked.workspace, asked.service, asked.join_keys, account, service.clock()
-        )
-        seconds = time.perf_counter() - started
-        return _json(wire.feature_answer(values, asked.metadata, seconds))
-
-    @app.get("/livez")
-    def livez() -> Response:
-        return _json({"status": "alive"})
-
-    @app.get("/readyz")
-    def readyz() -> Response:
-        if service.is_ready():
-            return _json({"status": "ready"})
-        return _json({"status": "starting"}, 503)
-
+    add_ingest(app, service)
+    add_features(app, service)
+    _add_health(app, service)
     _handle_errors(app)
     return app
 
 
-def _caller(service: Service) -> ServiceAccount:
-    """Who calls; a repeated header is one that nobody can trust."""
-    headers = request.headers.getlist("Authorization")
-    header = headers[0] if len(headers) == 1 else ""
-    key = header[len(SCHEME) :] if header.startswith(SCHEME) else None
-    return service.catalog.authenticate(key)
+def _add_health(app: Flask, service: Service) -> None:
+    @app.get("/livez")
+    def livez() -> Response:
+        return json_answer({"status": "alive"})
 
-
-def _read_body(limit: int) -> bytes | None:
-    """The body, whatever its content type says (curl sends a form's); None if it is too large."""
-    if request.content_length is not None and request.content_length > limit:
-        return None
-    request.max_content_length = limit + 1
-    body = request.stream.read(limit + 1)
-    return body if len(body) <= limit else None
-
-
-def _body(service: Service) -> bytes:
-    """The body that was received.
-
-    Raises:
-        RequestTooLarge: It was over the limit.
-    """
-    body: bytes | None = g.body
-    if body is None:
-        raise RequestTooLarge(f"the body may hold {service.settings.max_body_bytes} bytes")
-    return body
+    @app.get("/readyz")
+    def readyz() -> Response:
+        if service.is_ready():
+            return json_answer({"status": "ready"})
+        return json_answer({"status": "starting"}, 503)
 
 
 def _handle_errors(app: Flask) -> None:
@@ -133,9 +59,9 @@ def _handle_errors(app: Flask) -> None:
     def known(error: TectonError) -> Response:
         status = wire.status_of(error)
         if isinstance(error, InvalidRecords):
-            return _json(wire.record_errors(error), status.http)
+            return json_answer(wire.record_errors(error), status.http)
         response = _failure(str(error), status)
-        if isinstance(error, (Unavailable, RateLimited)):
+        if isinstance(error, (Unavailable, RateLimited, RequestRunning)):
             response.headers["Retry-After"] = str(error.retry_after)
         return response
 
@@ -161,10 +87,6 @@ def _handle_errors(app: Flask) -> None:
 
 def _failure(message: str, status: wire.Status) -> Response:
     """An error body in the shape that the path's documentation gives."""
-    is_features = request.path.startswith(FEATURE_PATHS)
+    is_features = request.path.startswith(PREFIX)
     shape = wire.feature_error if is_features else wire.ingest_error
-    return _json(shape(message, status), status.http)
-
-
-def _json(body: Any, status: int = 200) -> Response:
-    return Response(msgspec.json.encode(body), status, mimetype="application/json")
+    return json_answer(shape(message, status), status.http)

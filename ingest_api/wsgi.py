@@ -13,7 +13,8 @@ from threading import Event, Thread
 
 from flask import Flask
 
-from ingest_api.app import Service, create_app
+from ingest_api.app import create_app
+from ingest_api.service import Service
 from tecton.applied import WorkspaceState
 from tecton.bootstrap import Backend
 from tecton.catalog import Catalog, Refresher
@@ -63,7 +64,15 @@ def serve(settings: Settings) -> Flask:
     atexit.register(stop)
     serving = Serving(catalog, backend.online)
     return create_app(
-        Service(settings, catalog, ingest, serving, _now, lambda: recovery.is_complete)
+        Service(
+            settings=settings,
+            catalog=catalog,
+            ingest=ingest,
+            serving=serving,
+            requests=backend.requests,
+            clock=_now,
+            is_ready=lambda: recovery.is_complete,
+        )
     )
 
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         OnlineStore,
         PushLog,
         Registry,
+        RequestStore,
         RunLog,
     )
 
@@ -75,6 +76,13 @@ class Backend:
         from tecton.adapters.checkpoints import Checkpointer
 
         return Checkpointer()
+
+    @cached_property
+    def requests(self) -> RequestStore:
+        """What is remembered of requests."""
+        from tecton.adapters.redis_requests import RedisRequestStore
+
+        return RedisRequestStore.connect(self.redis_url)
 
     def take_writer_slot(self) -> WriterSlot:
         """The push-table slot that this process shall write."""

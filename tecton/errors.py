@@ -9,6 +9,8 @@ TectonError
 │   ├── AuthenticationFailed
 │   ├── AuthorizationFailed
 │   ├── NotFound
+│   ├── RequestRunning
+│   ├── InvalidEvents         a notebook's events frame lacks a column or has a wrong one
 │   └── RateLimited
 ├── Unavailable               try again later; nothing is half done
 │   ├── StoreUnavailable      Redis or the store folder does not answer
@@ -109,6 +111,16 @@ class AuthorizationFailed(RequestError):
 
 class NotFound(RequestError):
     """A workspace, source, view or service of that name does not exist."""
+
+
+class RequestRunning(RequestError):
+    """The same request is under way; try again after `retry_after` seconds."""
+
+    retry_after = 1
+
+
+class InvalidEvents(RequestError):
+    """The events frame of an offline read lacks a column, or has one that it must not have."""
 
 
 class RateLimited(RequestError):

@@ -34,6 +34,8 @@ class Settings:
         max_body_bytes: `TECTON_MAX_BODY_BYTES` of a request.
         max_records: `TECTON_MAX_RECORDS` of a request.
         max_queued_records: `TECTON_MAX_QUEUED_RECORDS` that may wait for the committer.
+        requests_per_second: `TECTON_REQUESTS_PER_SECOND` of one API key; 0: any.
+        records_per_second: `TECTON_RECORDS_PER_SECOND` of one API key; 0: any.
         spark_memory: `TECTON_SPARK_MEMORY`: heap of a local Spark driver.
     """
 
@@ -47,6 +49,8 @@ class Settings:
     max_body_bytes: int = 10 * 1024 * 1024
     max_records: int = 10_000
     max_queued_records: int = 50_000
+    requests_per_second: int = 0
+    records_per_second: int = 0
     spark_memory: str = "1g"
 
     @classmethod
@@ -78,6 +82,8 @@ class Settings:
             max_queued_records=_number(
                 environ, "TECTON_MAX_QUEUED_RECORDS", cls.max_queued_records
             ),
+            requests_per_second=_number(environ, "TECTON_REQUESTS_PER_SECOND", 0),
+            records_per_second=_number(environ, "TECTON_RECORDS_PER_SECOND", 0),
             spark_memory=environ.get("TECTON_SPARK_MEMORY") or cls.spark_memory,
         )
 

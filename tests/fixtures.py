@@ -40,5 +40,5 @@ def redis_contents(store: RedisOnlineStore) -> dict[bytes, object]:
     """Every key in Redis with its value, and whether it stays for ever."""
     contents: dict[bytes, object] = {}
     for key in store.client.keys("*"):
-        contents[key] = (store.client.get(key), store.client.pttl(key) == -1)
+        contents[key] = (store.client.dump(key), store.client.pttl(key) == -1)
     return contents

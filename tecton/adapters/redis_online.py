@@ -11,29 +11,22 @@ log is applied, `tecton:seq` the sequence counter. `{0}` is the hash tag of the 
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterable, Sequence
-from importlib.resources import files
+from collections.abc import Iterable, Sequence
 from itertools import islice
-from typing import Any, TypeVar
+from typing import Any
 
 import redis
-from redis.backoff import ExponentialBackoff
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError
-from redis.exceptions import TimeoutError as RedisTimeoutError
-from redis.retry import Retry
 
-from tecton.errors import StoreUnavailable, ViewNotLoaded
+from tecton.adapters.redis_client import answer, connect, script
+from tecton.errors import ViewNotLoaded
 from tecton.rows import FeatureRow
 from tecton.stores import Stored
 
 ROWS_PER_CALL = 1000
 """A script blocks every reader: 1,000 rows take a few milliseconds."""
 
-TIMEOUT_SECONDS = 5.0
 _ORDER = struct.Struct(">qq")
 _SEQUENCE = "tecton:seq"
-_T = TypeVar("_T")
 
 
 class RedisOnlineStore:
@@ -41,31 +34,17 @@ class RedisOnlineStore:
 
     def __init__(self, client: redis.Redis) -> None:
         self.client = client
-        scripts = files("tecton.adapters")
-        self._reserve = client.register_script(scripts.joinpath("reserve.lua").read_text())
-        self._upsert = client.register_script(scripts.joinpath("upsert.lua").read_text())
+        self._reserve = script(client, "reserve")
+        self._upsert = script(client, "upsert")
 
     @classmethod
     def connect(cls, url: str) -> RedisOnlineStore:
         """A store on the server at *url* (`redis://`, `rediss://`, `unix://`); connects lazily."""
-        # Every command here may be sent twice: scripts compare before they set, and a sequence
-        # that is reserved in vain leaves a gap that nobody minds.
-        retry = Retry(
-            ExponentialBackoff(cap=0.2, base=0.02),
-            2,
-            supported_errors=(RedisConnectionError, RedisTimeoutError),
-        )
-        client = redis.Redis.from_url(
-            url,
-            socket_timeout=TIMEOUT_SECONDS,
-            socket_connect_timeout=TIMEOUT_SECONDS,
-            retry=retry,
-        )
-        return cls(client)
+        return cls(connect(url))
 
     def reserve(self, count: int, floor: int) -> int:
         """The first of *count* new sequences."""
-        return int(_answer(lambda: self._reserve(keys=[_SEQUENCE], args=[count, floor])))
+        return int(answer(lambda: self._reserve(keys=[_SEQUENCE], args=[count, floor])))
 
     def upsert(self, rows: Iterable[FeatureRow]) -> None:
         """Offer rows."""
@@ -83,13 +62,13 @@ class RedisOnlineStore:
 
     def applied_batch(self, log: str) -> int:
         """The newest batch of *log* up to which all are applied."""
-        return int(_answer(lambda: self.client.get(_watermark(log))) or 0)
+        return int(answer(lambda: self.client.get(_watermark(log))) or 0)
 
     def read(self, keys: Sequence[tuple[str, str]]) -> Sequence[Stored | None]:
         """The newest row for each (view, key)."""
         views = sorted({view for view, _ in keys})
         names = [_loaded(view) for view in views] + [_row(view, key) for view, key in keys]
-        answers = _answer(lambda: self.client.mget(names)) if names else []
+        answers = answer(lambda: self.client.mget(names)) if names else []
         missing = [view for view, marker in zip(views, answers, strict=False) if marker is None]
         if missing:
             raise ViewNotLoaded(
@@ -102,7 +81,7 @@ class RedisOnlineStore:
     def mark_loaded(self, views: Sequence[str]) -> None:
         """Say that all rows of these views are there."""
         if views:
-            _answer(lambda: self.client.mset({_loaded(view): b"1" for view in views}))
+            answer(lambda: self.client.mset({_loaded(view): b"1" for view in views}))
 
     def _offer(
         self,
@@ -115,7 +94,7 @@ class RedisOnlineStore:
         for row in rows:
             arguments.append(_ORDER.pack(row.timestamp, row.sequence) + row.body)
             arguments.append(row.collected_at_ms or 0)
-        return bool(_answer(lambda: self._upsert(keys=keys, args=arguments)))
+        return bool(answer(lambda: self._upsert(keys=keys, args=arguments)))
 
 
 def _row(view: str, key: str) -> str:
@@ -133,11 +112,3 @@ def _watermark(log: str) -> str:
 def _stored(value: bytes) -> Stored:
     timestamp, sequence = _ORDER.unpack_from(value)
     return Stored(timestamp, sequence, value[_ORDER.size :])
-
-
-def _answer(call: Callable[[], _T]) -> Any:
-    """The one place where the driver's errors become ours."""
-    try:
-        return call()
-    except RedisError as exc:
-        raise StoreUnavailable(f"Redis does not answer: {exc}") from exc

@@ -14,7 +14,8 @@ import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from ingest_api.app import Service, create_app
+from ingest_api.app import create_app
+from ingest_api.service import Service
 from tecton.access import AccessState, Grant, NewKey, ServiceAccount, new_key
 from tecton.adapters.documents import DocumentAccess, DocumentRegistry, Documents
 from tecton.adapters.redis_online import RedisOnlineStore
@@ -88,7 +89,13 @@ class World:
         )
         serving = Serving(self.catalog, self.online)
         service = Service(
-            self.settings, self.catalog, self.ingest, serving, self.clock, lambda: True
+            settings=self.settings,
+            catalog=self.catalog,
+            ingest=self.ingest,
+            serving=serving,
+            requests=self.backend.requests,
+            clock=self.clock,
+            is_ready=lambda: True,
         )
         self.client: FlaskClient = create_app(service).test_client()
 
@@ -119,15 +126,15 @@ class World:
         self.catalog.refresh()
         return made.api_key
 
-    def post(self, path: str, body: Any, key: str | None = None) -> TestResponse:
+    def post(self, path: str, body: Any, key: str | None = None, **headers: str) -> TestResponse:
         """Send a body: bytes as they are, anything else as JSON."""
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
-        headers = {"Authorization": f"Tecton-key {self.key if key is None else key}"}
+        headers["Authorization"] = f"Tecton-key {self.key if key is None else key}"
         return self.client.post(path, data=data, headers=headers)
 
-    def send(self, body: Any, key: str | None = None) -> TestResponse:
+    def send(self, body: Any, key: str | None = None, **headers: str) -> TestResponse:
         """POST /ingest."""
-        return self.post("/ingest", body, key)
+        return self.post("/ingest", body, key, **headers)
 
     def features(self, body: Any, key: str | None = None) -> TestResponse:
         """POST get-features."""

@@ -1,0 +1,31 @@
+"""
+`POST /api/v1/feature-service/get-features`: join keys → a feature vector.
+"""
+
+from __future__ import annotations
+
+import time
+
+from flask import Flask, Response
+
+from ingest_api import wire
+from ingest_api.rates import charge
+from ingest_api.service import Service, json_answer
+
+PREFIX = "/api/v1/feature-service/"
+
+
+def add_features(app: Flask, service: Service) -> None:
+    """Give *app* the endpoints that serve features."""
+
+    @app.post(PREFIX + "get-features", provide_automatic_options=False)
+    def get_features() -> Response:
+        started = time.perf_counter()
+        account = service.caller()
+        asked = wire.feature_request(service.body())
+        charge(service.settings, service.requests, account, 0)
+        values = service.serving.get_features(
+            asked.workspace, asked.service, asked.join_keys, account, service.clock()
+        )
+        seconds = time.perf_counter() - started
+        return json_answer(wire.feature_answer(values, asked.metadata, seconds))

@@ -1,0 +1,43 @@
+"""
+`POST /ingest`: one request → the write path → its counts.
+"""
+
+from __future__ import annotations
+
+import msgspec
+from flask import Flask, Response, request
+
+from ingest_api import wire
+from ingest_api.rates import charge
+from ingest_api.service import Service, json_answer
+from tecton.access import ServiceAccount
+from tecton.idempotency import answer_once
+
+PATHS = ("/ingest", "/v2/ingest")
+
+
+def add_ingest(app: Flask, service: Service) -> None:
+    """Give *app* the ingest endpoint, under both its names."""
+
+    def ingest() -> Response:
+        account = service.caller()
+        body = service.body()
+        key = request.headers.get("Idempotency-Key")
+        if key is None:
+            return json_answer(_take(service, account, body))
+        return json_answer(
+            answer_once(
+                service.requests, account.id, key, body, lambda: _take(service, account, body)
+            )
+        )
+
+    for path in PATHS:
+        app.add_url_rule(path, path, ingest, methods=["POST"], provide_automatic_options=False)
+
+
+def _take(service: Service, account: ServiceAccount, body: bytes) -> bytes:
+    asked = wire.ingest_request(body, service.settings.max_records)
+    records = sum(map(len, asked.records.values()))
+    charge(service.settings, service.requests, account, records)
+    counts = service.ingest(asked, account)
+    return msgspec.json.encode(wire.ingest_answer(asked.workspace, counts))
