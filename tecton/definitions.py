@@ -316,10 +316,9 @@ class FeatureService(Definition):
 
 def _warn_of_placement(kind: str, name: object, arguments: Sequence[str]) -> None:
     listed = ", ".join(f"`{argument}`" for argument in sorted(arguments))
-    warnings.warn(
-        f"{kind} {name}: {listed} only places work and is ignored here",
-        stacklevel=4,
-    )
+    file, _, line = _call_site().rpartition(":")
+    text = f"{kind} {name}: {listed} only places work and is ignored here"
+    warnings.warn_explicit(text, UserWarning, file, int(line))
 
 
 def _takes_placement(cls: type[_Definition]) -> type[_Definition]:

@@ -34,7 +34,7 @@ class LoadedRepo:
         files: The Python files that were read, relative to the root.
         definitions: Every definition at module level, once.
         problems: What could not be imported.
-        warnings: What the definitions warn of, one line each.
+        warnings: What the definitions warn of, with file and line, one text each.
     """
 
     root: Path
@@ -58,7 +58,7 @@ def load_repo(root: Path) -> LoadedRepo:
     files = tuple(_python_files(root))
     problems: list[Problem] = []
     modules: list[ModuleType] = []
-    with _importing_from(root, files), _collected_warnings() as warned:
+    with _importing_from(root, files), _collected_warnings(root) as warned:
         for file in files:
             with _Reported(root, file, problems):
                 modules.append(_import_file(root, file))
@@ -126,13 +126,16 @@ def _is_at(module: object, places: Collection[str]) -> bool:
 
 
 @contextmanager
-def _collected_warnings() -> Iterator[list[str]]:
-    """The texts of the warnings that are given meanwhile."""
+def _collected_warnings(root: Path) -> Iterator[list[str]]:
+    """The warnings that are given meanwhile, each with its place."""
     texts: list[str] = []
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("default", UserWarning)
         yield texts
-    texts.extend(str(warning.message) for warning in caught)
+    for warning in caught:
+        path = Path(warning.filename)
+        place = path.relative_to(root) if path.is_relative_to(root) else path
+        texts.append(f"{place}:{warning.lineno}: {warning.message}")
 
 
 def _import_file(root: Path, file: Path) -> ModuleType:

@@ -94,7 +94,7 @@ def test_modules_imported_before_are_neither_used_nor_lost(tmp_path: Path, write
     write("notebook_entities.py", USER)
     sys.path.insert(0, str(tmp_path))
     try:
-        import notebook_entities  # type: ignore[import-not-found]  # lives for this test only
+        import notebook_entities
 
         write("notebook_entities.py", USER.replace('"user"', '"card"'))
         assert names(tmp_path) == ["card"]
@@ -155,4 +155,4 @@ def test_placement_arguments_warn_once(tmp_path: Path, write: Write) -> None:
     )
     loaded = load_repo(tmp_path)
     assert len(loaded.warnings) == 1
-    assert "`options` only places work" in loaded.warnings[0]
+    assert loaded.warnings[0].startswith("source.py:3: StreamSource s: `options` only places work")

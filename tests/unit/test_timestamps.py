@@ -1,5 +1,7 @@
 """RFC 3339 texts and microseconds (contract §3, schema)."""
 
+# ruff: noqa: DTZ001 - Hypothesis takes naive bounds, and naive times are what is tested
+
 from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone

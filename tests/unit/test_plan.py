@@ -1,0 +1,445 @@
+"""Plans: what changes, what is computed anew, and which jobs start (contract §2, §6)."""
+
+# ruff: noqa: DTZ001 - definitions take naive times, which mean UTC
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta, timezone
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tecton import (
+    Entity,
+    FeatureService,
+    FileConfig,
+    PushConfig,
+    StreamFeatureView,
+    StreamSource,
+)
+from tecton.applied import WorkspaceState
+from tecton.errors import DefinitionError, Problem
+from tecton.periods import Period
+from tecton.plan import (
+    Action,
+    Backfill,
+    Incremental,
+    Plan,
+    desired_of,
+    make_plan,
+    spell_duration,
+)
+from tecton.repo import LoadedRepo
+from tecton.resolve import Desired, resolve, with_referenced
+from tecton.testing import NOW, build_state
+from tecton.types import Array, Field, Float64, Int64, Map, String, Timestamp
+
+ROOT = Path("/repo")
+EMPTY = build_state([], [], [], entities=(), version=1)
+SCHEMA = [Field("user_id", String), Field("timestamp", Timestamp), Field("clicked", Int64)]
+DAY = timedelta(days=1)
+
+
+def example(
+    *,
+    source: dict[str, Any] | None = None,
+    view: dict[str, Any] | None = None,
+    service: dict[str, Any] | None = None,
+    entity: dict[str, Any] | None = None,
+) -> Desired:
+    """The documentation's example, with changes."""
+    user = Entity(**{"name": "user", "join_keys": "user_id", **(entity or {})})
+    impressions = StreamSource(
+        **{
+            "name": "impressions",
+            "schema": SCHEMA,
+            "stream_config": PushConfig(),
+            "batch_config": FileConfig(uri="s3://b/x", file_format="parquet"),
+            **(source or {}),
+        }
+    )
+    clicks = StreamFeatureView(
+        **{
+            "name": "clicks",
+            "source": impressions,
+            "entities": [user],
+            "online": True,
+            "offline": True,
+            "feature_start_time": datetime(2022, 1, 1),
+            "ttl": timedelta(days=7),
+            **(view or {}),
+        }
+    )
+    svc = FeatureService(**{"name": "svc", "features": [clicks], **(service or {})})
+    return resolve(with_referenced([svc]), ROOT)
+
+
+def ids() -> Iterator[str]:
+    """Ids that can be told apart."""
+    return (f"id{number}" for number in count(1))
+
+
+def planned(applied: WorkspaceState, desired: Desired, prefix: str = "") -> Plan:
+    """A plan made now."""
+    given = ids()
+    return make_plan(applied, desired, now=NOW, new_id=lambda: prefix + next(given))
+
+
+def applied(desired: Desired | None = None) -> WorkspaceState:
+    """The example, applied as version 2."""
+    return planned(EMPTY, desired or example()).state
+
+
+def listed(plan: Plan) -> list[tuple[Action, str]]:
+    """What happens to which object."""
+    return [(change.action, change.name) for change in plan.changes]
+
+
+def test_everything_is_created_in_order() -> None:
+    """Entities, sources, views, services."""
+    plan = planned(EMPTY, example())
+    assert listed(plan) == [
+        (Action.CREATE, "user"),
+        (Action.CREATE, "impressions"),
+        (Action.CREATE, "clicks"),
+        (Action.CREATE, "svc"),
+    ]
+    assert plan.state.version == EMPTY.version + 1
+    assert plan.state.applied_at == NOW
+    view = plan.state.view_by_name["clicks"]
+    assert (view.since_version, view.applied_at) == (2, NOW)
+    assert {plan.state.source_by_name["impressions"].id, view.id} == {"id1", "id2"}
+
+
+def test_definitions_are_spelled_out() -> None:
+    """Defaults are filled in, names stand for objects, naive times mean UTC."""
+    state = applied(example(source={"batch_config": FileConfig(uri="d/x", file_format="delta")}))
+    view = state.view_by_name["clicks"]
+    assert view.feature_start_time == datetime(2022, 1, 1, tzinfo=timezone.utc)
+    assert view.batch_schedule == DAY
+    assert view.timestamp_field == "timestamp"
+    assert [column.name for column in view.join_keys] == ["user_id"]
+    assert [column.name for column in view.columns] == ["clicked"]
+    batch = state.source_by_name["impressions"].batch
+    assert batch is not None
+    assert (batch.uri, batch.timestamp_field) == ("/repo/d/x", "timestamp")
+    (taken,) = state.service_by_name["svc"].views
+    assert (taken.view, taken.namespace, taken.features) == ("clicks", "clicks", ("clicked",))
+
+
+def test_same_definitions_again_change_nothing() -> None:
+    """plan(x, x) is empty and starts no job."""
+    plan = planned(applied(), example())
+    assert plan.is_empty
+    assert plan.backfills == ()
+    assert plan.incrementals == ()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"description": "new"},
+        {"owner": "a@b.c"},
+        {"tags": {"a": "b"}},
+        {"prevent_destroy": True},
+        {"batch_schedule": timedelta(hours=1)},
+        {"max_backfill_interval": timedelta(days=30)},
+        {"monitor_freshness": True},
+        {"expected_feature_freshness": timedelta(hours=1)},
+        {"alert_email": "a@b.c"},
+    ],
+)
+def test_change_that_leaves_the_values_is_made_in_place(changes: dict[str, Any]) -> None:
+    """The generation stays, and no job starts."""
+    before = applied()
+    plan = planned(before, example(view=changes), "new ")
+    assert listed(plan) == [(Action.UPDATE, "clicks")]
+    assert plan.backfills == ()
+    old, new = before.view_by_name["clicks"], plan.state.view_by_name["clicks"]
+    assert (new.id, new.since_version, new.applied_at) == (old.id, 2, old.applied_at)
+    assert plan.changes[0].details[0].startswith(next(iter(changes)))
+
+
+@pytest.mark.parametrize(
+    ("changes", "detail"),
+    [
+        ({"view": {"ttl": timedelta(days=8)}}, "ttl: 7 days → 8 days"),
+        ({"view": {"ttl": None}}, "ttl: 7 days → none"),
+        ({"view": {"online": False}}, "online: True → False"),
+        ({"view": {"offline": False}}, "offline: True → False"),
+        (
+            {"view": {"feature_start_time": datetime(2022, 1, 2)}},
+            "feature_start_time: 2022-01-01T00:00:00.000000Z → 2022-01-02T00:00:00.000000Z",
+        ),
+        ({"entity": {"join_keys": ["clicked"]}}, "join_keys: user_id String → clicked Int64"),
+        (
+            {"source": {"schema": [*SCHEMA, Field("price", Float64)]}},
+            "columns: clicked Int64 → clicked Int64, price Float64",
+        ),
+        (
+            {"source": {"stream_config": PushConfig(event_key="clicked")}},
+            "event_key: none → clicked",
+        ),
+        (
+            {"source": {"batch_config": FileConfig(uri="/y", file_format="delta")}},
+            "batch rows of StreamSource impressions: s3://b/x (parquet by timestamp) → "
+            "/y (delta by timestamp)",
+        ),
+        (
+            {"source": {"batch_config": None}},
+            "batch rows of StreamSource impressions: s3://b/x (parquet by timestamp) → none",
+        ),
+        ({"source": {"name": "other"}}, "source: impressions → other"),
+    ],
+)
+def test_change_of_values_makes_a_new_generation(changes: dict[str, Any], detail: str) -> None:
+    """Rows of one generation are never mixed with those of another."""
+    before = applied()
+    plan = planned(before, example(**changes), "new ")
+    (change,) = [one for one in plan.changes if one.name == "clicks"]
+    assert change.action is Action.RECREATE
+    assert detail in change.details
+    old, new = before.view_by_name["clicks"], plan.state.view_by_name["clicks"]
+    assert new.id != old.id
+    assert (new.since_version, new.applied_at) == (3, NOW)
+
+
+def test_source_keeps_its_id_over_updates() -> None:
+    """Pushed records stay those of the source; a deleted one that returns is another."""
+    before = applied()
+    plan = planned(before, example(source={"schema": [*SCHEMA, Field("x", Int64)]}), "new ")
+    old_id = before.source_by_name["impressions"].id
+    assert plan.state.source_by_name["impressions"].id == old_id
+    gone = planned(before, Desired()).state
+    again = planned(gone, example(), "new ").state
+    assert again.source_by_name["impressions"].id != old_id
+
+
+@pytest.mark.parametrize("changes", [{"description": "x"}, {"stream_config": PushConfig()}])
+def test_source_update_leaves_its_views(changes: dict[str, Any]) -> None:
+    """What does not touch values touches no view; nor does when the batch rows are complete."""
+    later = FileConfig(uri="s3://b/x", file_format="parquet", data_delay=timedelta(hours=1))
+    plan = planned(applied(), example(source={"batch_config": later, **changes}))
+    assert listed(plan) == [(Action.UPDATE, "impressions")]
+
+
+def test_everything_is_deleted() -> None:
+    """What is not desired any more goes."""
+    plan = planned(applied(), Desired())
+    assert [action for action, _ in listed(plan)] == [Action.DELETE] * 4
+    assert plan.backfills == ()
+    assert list(plan.state.objects()) == []
+
+
+# Protection
+
+
+@pytest.mark.parametrize(
+    ("protected", "changes", "doing"),
+    [
+        ({"view": {"prevent_destroy": True}}, None, "delete"),
+        ({"source": {"prevent_destroy": True}}, None, "delete"),
+        ({"view": {"prevent_destroy": True}}, {"view": {"ttl": DAY}}, "recreate"),
+        ({"view": {"prevent_destroy": True}}, {"source": {"batch_config": None}}, "recreate"),
+        ({"service": {"prevent_destroy": True}}, {"view": {"ttl": DAY}}, "recreate"),
+    ],
+)
+def test_protected_object_is_neither_deleted_nor_recreated(
+    protected: dict[str, Any], changes: dict[str, Any] | None, doing: str
+) -> None:
+    """`prevent_destroy=True` refuses the plan; a service protects its views too."""
+    desired = Desired()
+    if changes is not None:
+        keys = {*protected, *changes}
+        merged = {key: {**protected.get(key, {}), **changes.get(key, {})} for key in keys}
+        desired = example(**merged)
+    with pytest.raises(DefinitionError) as info:
+        planned(applied(example(**protected)), desired)
+    for problem in info.value.problems:
+        assert problem.field == "prevent_destroy"
+        assert f"would {doing} it" in problem.message
+
+
+def test_protection_ends_when_the_definition_says_so() -> None:
+    """`prevent_destroy=False` may come with the change itself."""
+    before = applied(example(view={"prevent_destroy": True}))
+    plan = planned(before, example(view={"ttl": DAY}))
+    assert listed(plan) == [(Action.RECREATE, "clicks")]
+
+
+# Jobs
+
+
+def at(text: str) -> datetime:
+    """A time of 2023, UTC."""
+    return datetime.fromisoformat(f"2023-{text}+00:00")
+
+
+@pytest.mark.parametrize(
+    ("schedule", "delay", "end"),
+    [
+        (None, timedelta(0), at("01-03T00:00")),
+        (timedelta(hours=1), timedelta(0), at("01-03T12:00")),
+        (timedelta(hours=1), timedelta(minutes=1), at("01-03T11:00")),
+        (None, timedelta(hours=13), at("01-02T00:00")),
+        (timedelta(days=7), timedelta(0), at("12-29T00:00").replace(year=2022)),
+    ],
+)
+def test_backfill_ends_at_the_last_complete_period(
+    schedule: timedelta | None, delay: timedelta, end: datetime
+) -> None:
+    """To the last multiple of `batch_schedule` since the epoch at or before now − data_delay."""
+    config = FileConfig(uri="s3://b/x", file_format="parquet", data_delay=delay)
+    desired = example(source={"batch_config": config}, view={"batch_schedule": schedule})
+    plan = planned(EMPTY, desired)
+    start = datetime(2022, 1, 1, tzinfo=timezone.utc)
+    assert plan.backfills == (Backfill("clicks", Period(start, end), ("online", "offline")),)
+    assert plan.incrementals == (Incremental("clicks", schedule or DAY, ("online", "offline")),)
+
+
+def test_backfill_without_batch_rows_takes_pushed_records() -> None:
+    """A view must be loaded even if no period has ended."""
+    plan = planned(EMPTY, example(source={"batch_config": None}))
+    assert plan.backfills == (Backfill("clicks", None, ("online", "offline")),)
+    future = planned(EMPTY, example(view={"feature_start_time": datetime(2099, 1, 1)}))
+    assert future.backfills[0].period is None
+
+
+@pytest.mark.parametrize(
+    ("view", "stores"),
+    [
+        ({"online": False}, [("offline",)]),
+        ({"offline": False}, [("online",)]),
+        ({"online": False, "offline": False}, []),
+    ],
+)
+def test_jobs_fill_the_stores_of_the_view(view: dict[str, Any], stores: list[Any]) -> None:
+    """A view that is neither online nor offline has no job."""
+    plan = planned(EMPTY, example(view=view))
+    assert [backfill.stores for backfill in plan.backfills] == stores
+
+
+def test_development_workspace_starts_no_job() -> None:
+    """It plans, but does not materialise."""
+    plan = planned(msgspec.structs.replace(EMPTY, live=False), example())
+    assert not plan.is_empty
+    assert plan.backfills == ()
+    assert plan.incrementals == ()
+
+
+# Older versions
+
+
+def test_restored_version_keeps_what_is_the_same() -> None:
+    """Identical views keep their generation; those that differ get new ones."""
+    first = applied(example())
+    second = planned(first, example(view={"ttl": DAY}), "b").state
+    plan = planned(second, Desired.of(first), "c")
+    assert listed(plan) == [(Action.RECREATE, "clicks")]
+    restored = plan.state
+    assert restored.version == 4
+    assert restored.view_by_name["clicks"].id not in (
+        first.view_by_name["clicks"].id,
+        second.view_by_name["clicks"].id,
+    )
+    assert planned(restored, Desired.of(first)).is_empty
+
+
+# Whole repos
+
+
+def test_problems_of_files_and_definitions_come_together() -> None:
+    """A repo with a broken file and a wrong definition is refused for both."""
+    broken = Problem("a.py:1", "file a.py", "SyntaxError", "…")
+    repo = LoadedRepo(ROOT, ("a.py", "b.py"), (Entity(name="a b"),), (broken,))
+    with pytest.raises(DefinitionError) as info:
+        desired_of(repo)
+    assert [problem.field for problem in info.value.problems] == ["SyntaxError", "name"]
+
+
+@pytest.mark.parametrize(
+    ("duration", "text"),
+    [
+        (DAY, "1 day"),
+        (timedelta(hours=36), "36 hours"),
+        (timedelta(minutes=90), "90 minutes"),
+        (timedelta(seconds=1), "1 second"),
+        (timedelta(microseconds=5), "5 microseconds"),
+    ],
+)
+def test_durations_are_spelled_in_their_largest_unit(duration: timedelta, text: str) -> None:
+    """As people write them."""
+    assert spell_duration(duration) == text
+
+
+NAMES = st.from_regex(r"[a-z][a-z0-9_]{0,8}", fullmatch=True)
+VALUE_TYPES = st.sampled_from([Int64, Float64, String, Array(Int64), Map(String, Float64)])
+DURATIONS = st.timedeltas(timedelta(microseconds=1), timedelta(days=1000))
+TEXTS = st.none() | st.text(max_size=5)
+
+
+@st.composite
+def repos(draw: st.DrawFn) -> Desired:
+    """Some repo with several objects of each kind."""
+    user = Entity(name="user", join_keys="user_id", description=draw(TEXTS))
+    sources = []
+    for name in draw(st.lists(NAMES, max_size=3, unique=True)):
+        columns = draw(st.dictionaries(NAMES, VALUE_TYPES, min_size=1, max_size=3))
+        fields = [Field(column, dtype) for column, dtype in columns.items() if column != "t"]
+        schema = [Field("user_id", String), Field("t", Timestamp), Field("v", Int64), *fields]
+        tags = draw(st.dictionaries(st.text(max_size=3), st.text(max_size=3), max_size=2))
+        sources.append(
+            StreamSource(name=name, schema=schema, stream_config=PushConfig(), tags=tags)
+        )
+    views = [
+        StreamFeatureView(
+            name=f"{one.name}.{number}",
+            source=one,
+            entities=[user],
+            online=draw(st.booleans()),
+            offline=draw(st.booleans()),
+            feature_start_time=draw(st.datetimes(datetime(1970, 1, 1), datetime(2100, 1, 1))),
+            ttl=draw(st.none() | DURATIONS),
+            batch_schedule=draw(st.none() | DURATIONS),
+            description=draw(TEXTS),
+        )
+        for one in sources
+        for number in range(draw(st.integers(0, 2)))
+    ]
+    taken = draw(st.lists(st.sampled_from(views), unique=True)) if views else []
+    services = [FeatureService(name="svc", features=taken)] if taken else []
+    objects = draw(st.permutations([user, *sources, *views, *services]))
+    return resolve(with_referenced(objects), ROOT)
+
+
+@given(repos(), repos())
+def test_plan_of_the_same_is_empty(one: Desired, other: Desired) -> None:
+    """plan(x, x) is empty: from whatever was before, also after a stay in the registry."""
+    first = planned(EMPTY, other, "a").state
+    state = planned(first, one, "b").state
+    stored = msgspec.json.decode(msgspec.json.encode(state), type=WorkspaceState)
+    assert stored == state
+    again = planned(stored, one, "c")
+    assert again.is_empty
+    assert planned(stored, Desired.of(stored)).is_empty
+    unchanged = msgspec.structs.replace(again.state, version=state.version)
+    assert unchanged == state
+
+
+@given(repos(), repos())
+def test_ids_change_exactly_with_creation(one: Desired, other: Desired) -> None:
+    """Whatever is created or recreated has an id that was never used, everything else its own."""
+    before = planned(EMPTY, other, "a").state
+    plan = planned(before, one, "b")
+    new = {name for action, name in listed(plan) if action in (Action.CREATE, Action.RECREATE)}
+    for view in plan.state.views:
+        assert view.id.startswith("b") == (view.name in new)
+        assert (view.since_version == plan.state.version) == (view.name in new)
+    used = [view.id for view in plan.state.views] + [source.id for source in plan.state.sources]
+    assert len(set(used)) == len(used)
