@@ -14,6 +14,7 @@ from werkzeug.exceptions import NotFound as NoEndpoint
 from ingest_api import wire
 from ingest_api.features import PREFIX, add_features
 from ingest_api.ingest import add_ingest
+from ingest_api.log import log_requests, note
 from ingest_api.service import Service, json_answer, read_body
 from tecton.errors import InvalidRecords, RateLimited, RequestRunning, TectonError, Unavailable
 
@@ -25,14 +26,19 @@ def create_app(service: Service) -> Flask:
     app = Flask("ingest_api", static_folder=None)
 
     @app.before_request
-    def receive() -> None:
+    def identify() -> None:
         g.request_id = uuid.uuid4().hex
+
+    log_requests(app)
+
+    @app.before_request
+    def receive() -> None:
         # Read before any answer: a client that is still sending would not see an early one.
         g.body = read_body(service.settings.max_body_bytes)
 
     @app.after_request
     def name_request(response: Response) -> Response:
-        response.headers["X-Request-ID"] = g.get("request_id") or uuid.uuid4().hex
+        response.headers["X-Request-ID"] = g.request_id
         return response
 
     add_ingest(app, service)
@@ -58,6 +64,7 @@ def _handle_errors(app: Flask) -> None:
     @app.errorhandler(TectonError)
     def known(error: TectonError) -> Response:
         status = wire.status_of(error)
+        note(error=status.error_type)
         if isinstance(error, InvalidRecords):
             return json_answer(wire.record_errors(error), status.http)
         response = _failure(str(error), status)
@@ -78,11 +85,10 @@ def _handle_errors(app: Flask) -> None:
 
     @app.errorhandler(Exception)
     def unknown(error: Exception) -> Response:
-        request_id = g.get("request_id", "")
         if isinstance(error, HTTPException) and error.code and error.code < 500:
             return _failure(error.name, wire.Status(error.code, "RequestValidationError", 3))
-        _log.error("request %s failed", request_id, exc_info=error)
-        return _failure(f"internal error, request id {request_id}", wire.INTERNAL)
+        _log.error("request %s failed", g.request_id, exc_info=error)
+        return _failure(f"internal error, request id {g.request_id}", wire.INTERNAL)
 
 
 def _failure(message: str, status: wire.Status) -> Response:

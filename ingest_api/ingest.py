@@ -8,12 +8,15 @@ import msgspec
 from flask import Flask, Response, request
 
 from ingest_api import wire
+from ingest_api.log import note
 from ingest_api.rates import charge
 from ingest_api.service import Service, json_answer
 from tecton.access import ServiceAccount
 from tecton.idempotency import answer_once
 
 PATHS = ("/ingest", "/v2/ingest")
+NAME_SHOWN = 128
+"""How much of a name that was sent is logged; no workspace has a longer one."""
 
 
 def add_ingest(app: Flask, service: Service) -> None:
@@ -38,6 +41,7 @@ def add_ingest(app: Flask, service: Service) -> None:
 def _take(service: Service, account: ServiceAccount, body: bytes) -> bytes:
     asked = wire.ingest_request(body, service.settings.max_records)
     records = sum(map(len, asked.records.values()))
+    note(workspace=asked.workspace[:NAME_SHOWN], records=records, dry_run=asked.dry_run)
     charge(service.settings, service.requests, account, records)
     counts = service.ingest(asked, account)
     return msgspec.json.encode(wire.ingest_answer(asked.workspace, counts))

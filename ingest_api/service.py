@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 from flask import Response, g, request
 
+from ingest_api.log import note
 from tecton.access import ServiceAccount
 from tecton.catalog import Catalog
 from tecton.errors import RequestTooLarge
@@ -54,7 +55,9 @@ class Service:
         headers = request.headers.getlist("Authorization")
         header = headers[0] if len(headers) == 1 else ""
         key = header[len(SCHEME) :] if header.startswith(SCHEME) else None
-        return self.catalog.authenticate(key)
+        account = self.catalog.authenticate(key)
+        note(account=account.id)
+        return account
 
     def body(self) -> bytes:
         """

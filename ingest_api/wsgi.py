@@ -14,6 +14,7 @@ from threading import Event, Thread
 from flask import Flask
 
 from ingest_api.app import create_app
+from ingest_api.log import log_to_stdout
 from ingest_api.service import Service
 from tecton.applied import WorkspaceState
 from tecton.bootstrap import Backend
@@ -31,6 +32,7 @@ _log = logging.getLogger(__name__)
 
 def create() -> Flask:
     """The application on the stores that the environment names."""
+    log_to_stdout()
     return serve(Settings.from_env(os.environ, Path.cwd()))
 
 
