@@ -17,6 +17,7 @@ from tecton.definitions import (
     stream_feature_view,
 )
 from tecton.version import __version__
+from tecton.workspace import get_workspace
 
 __all__ = [
     "Aggregation",
@@ -29,5 +30,6 @@ __all__ = [
     "StreamFeatureView",
     "StreamSource",
     "__version__",
+    "get_workspace",
     "stream_feature_view",
 ]

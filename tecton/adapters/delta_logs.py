@@ -28,14 +28,14 @@ class StoreDeltaLogs:
         """The newest version of the table at *path*, None if there is no table."""
         with self._failures(path):
             try:
-                return int(DeltaTable(f"{self._store}/{path}", without_files=True).version())
+                return int(DeltaTable(f"{self._store}/{path}").version())
             except TableNotFoundError:
                 return None
 
     def transaction(self, path: str, version: int, application: str) -> int:
         """How far *application* had written the table at *version*, 0 if it never did."""
         with self._failures(path):
-            table = DeltaTable(f"{self._store}/{path}", version=version, without_files=True)
+            table = DeltaTable(f"{self._store}/{path}", version=version)
             return int(table.transaction_version(application) or 0)
 
     def folders(self, path: str) -> Sequence[str]:

@@ -23,10 +23,7 @@ from tecton.timestamps import from_micros
 _TIMES = ("start", "end", "started", "ended")
 _TIME = pa.timestamp("us", tz="UTC")
 _SCHEMA = pa.schema(
-    [
-        pa.field(name, _TIME if name in _TIMES else pa.string())
-        for name in Run._fields
-    ]
+    [pa.field(name, _TIME if name in _TIMES else pa.string()) for name in Run._fields]
 )
 
 
@@ -47,7 +44,7 @@ class DeltaRunLog:
                 # Two jobs may both find no table; the second one to create it then appends.
                 DeltaTable.create(self._url, schema=_SCHEMA, mode="ignore")
             except DeltaError:
-                DeltaTable(self._url, without_files=True)
+                DeltaTable(self._url)
             rows = pa.Table.from_pylist([run._asdict()], schema=_SCHEMA)
             write_deltalake(self._url, rows, mode="append")
 

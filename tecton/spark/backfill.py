@@ -8,10 +8,12 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 
 from tecton.applied import AppliedSource, AppliedView, WorkspaceState
+from tecton.errors import JobFailed
 from tecton.periods import Period, backfill_period, split
-from tecton.spark.materialize import BatchReport, JobStores, materialize
+from tecton.spark.materialize import BatchReport, materialize
 from tecton.spark.push_tables import pin_push_tables
 from tecton.spark.pushed import PushReport, add_all_pushed, offer_pushed
+from tecton.spark.tables import JobStores
 from tecton.stores import Run
 from tecton.timestamps import EPOCH
 
@@ -27,6 +29,7 @@ def backfill(
     view: AppliedView,
     wait_until: Callable[[datetime], None],
     settle: timedelta = SETTLE,
+    at: datetime | None = None,
 ) -> Iterator[BatchReport | PushReport]:
     """
     Load a view: afterwards its offline table is complete and it is served online.
@@ -41,20 +44,24 @@ def backfill(
         view: A view with `online` or `offline`.
         wait_until: Returns when the clock shows at least that time.
         settle: How long after the apply a service may not know of the view.
+        at: Decides which periods have ended; default: now.
 
     Yields:
         A report for each step.
 
     Raises:
+        JobFailed: A backfill that began later has written the same period; it will end this.
         SourceError: The batch data is missing or of another schema.
     """
     began = stores.clock()
     source = state.source_by_name[view.source]
-    whole = backfill_period(view, source.batch, began)
+    whole = backfill_period(view, source.batch, at or began)
     reports: list[BatchReport | PushReport] = []
     for report in _steps(stores, state, source, view, whole, wait_until, settle):
         reports.append(report)
         yield report
+        if isinstance(report, BatchReport) and report.is_overtaken:
+            raise JobFailed("a backfill that began later is under way, and will do all of it")
     _record(stores, state, view, BACKFILL, whole, began, reports)
 
 
@@ -76,7 +83,8 @@ def rerun(
     began = stores.clock()
     report = materialize(stores, state, state.source_by_name[view.source], view, period)
     yield report
-    _record(stores, state, view, PERIOD, period, began, [report])
+    if not report.is_overtaken:
+        _record(stores, state, view, PERIOD, period, began, [report])
 
 
 def is_backfilled(runs: Sequence[Run], view: AppliedView) -> bool:

@@ -13,7 +13,7 @@ from pyspark.sql import types as T
 from tecton.applied import AppliedView
 from tecton.periods import Period
 from tecton.rows import JOIN_KEY_MAX_BYTES
-from tecton.spark.columns import column
+from tecton.spark.columns import column, only_row
 from tecton.spark.encoding import BODY, EVENT, event_fields, with_bodies
 from tecton.spark.offline_table import row_columns
 from tecton.timestamps import micros_of
@@ -55,8 +55,8 @@ def count_rows(rows: DataFrame, view: AppliedView, period: Period) -> Counts:
         F.count_if(keyless).alias("keyless"),
         F.count_if(~keyless & _is_refused(view)).alias("refused"),
     )
-    first = counted.first()
-    return Counts(first["rows"], first["keyless"], first["refused"])
+    found = only_row(counted)
+    return Counts(found["rows"], found["keyless"], found["refused"])
 
 
 def period_rows(
@@ -77,7 +77,9 @@ def period_rows(
     chosen = rows.where(_from_start(view) if period is None else _within(view, period))
     chosen = chosen.where(~_has_null_key(view) & ~_is_refused(view)).select(*row_columns(view))
     added = [BODY, EVENT] if event_fields(view) else [BODY]
-    schema = T.StructType([*chosen.schema, *(T.StructField(name, T.BinaryType()) for name in added)])
+    schema = T.StructType(
+        [*chosen.schema, *(T.StructField(name, T.BinaryType()) for name in added)]
+    )
     encoded = chosen.mapInArrow(with_bodies(view), schema)
     moment = [*(column(field.name) for field in view.key_fields), column(view.timestamp_field)]
     # Both windows below then need no other exchange of rows.

@@ -1,10 +1,10 @@
 """
-Column expressions that every module here needs, independent of the session's time zone.
+Expressions that every module here needs, independent of the session's time zone.
 """
 
 from __future__ import annotations
 
-from pyspark.sql import Column
+from pyspark.sql import Column, DataFrame, Row
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
@@ -22,12 +22,25 @@ def utc_micros(value: Column, seen: T.DataType) -> Column:
     if not isinstance(seen, T.TimestampNTZType):
         return F.unix_micros(value)
     # A cast would take the session's time zone; this names the zone.
-    parts = (F.year, F.month, F.dayofmonth, F.hour, F.minute)
-    second = F.extract(F.lit("SECOND"), value)
-    return F.unix_micros(F.make_timestamp(*(part(value) for part in parts), second, F.lit("UTC")))
+    instant = F.make_timestamp(
+        F.year(value),
+        F.month(value),
+        F.dayofmonth(value),
+        F.hour(value),
+        F.minute(value),
+        F.extract(F.lit("SECOND"), value),
+        F.lit("UTC"),
+    )
+    return F.unix_micros(instant)
 
 
 def utc_date(micros: Column) -> Column:
     """The UTC date of microseconds since the epoch."""
     day = micros - F.pmod(micros, F.lit(DAY_MICROS))
     return F.date_from_unix_date(F.call_function("div", day, F.lit(DAY_MICROS)).cast("int"))
+
+
+def only_row(aggregate: DataFrame) -> Row:
+    """The row of an aggregate without groups, which always has one."""
+    [row] = aggregate.collect()
+    return row

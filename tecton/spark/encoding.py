@@ -6,7 +6,7 @@ The functions made here run on executors, by `mapInArrow`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -22,7 +22,7 @@ MICROS = "#micros"
 OFFERED = "offered"
 """Names that no column of a schema can have."""
 
-_Batches = Iterator[pa.RecordBatch]
+_Batches = Iterable[pa.RecordBatch]
 _UNCHANGED = (Bool, Int64, String)
 """Types whose native and canonical values are the same."""
 

@@ -7,7 +7,7 @@ an offline table has taken is known to the table itself, so a lost checkpoint co
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 
 from pyspark.sql import DataFrame
@@ -15,49 +15,71 @@ from pyspark.sql import functions as F
 
 from tecton.applied import AppliedView, WorkspaceState
 from tecton.periods import Period, due_periods
-from tecton.spark.backfill import is_backfilled, rerun
-from tecton.spark.materialize import BatchReport, JobStores
+from tecton.spark.backfill import backfill, is_backfilled, rerun
+from tecton.spark.columns import only_row
+from tecton.spark.failures import attempt_all
+from tecton.spark.materialize import BatchReport
 from tecton.spark.push_tables import PushTable, pin_push_tables
 from tecton.spark.pushed import PushReport, add_pushed
+from tecton.spark.tables import JobStores
+from tecton.stores import Run
 
 _ALL_FILES = str(2**31 - 1)
 
 
 def frontfill(
-    stores: JobStores, state: WorkspaceState, views: Sequence[AppliedView], at: datetime
-) -> Iterator[BatchReport | PushReport | str]:
+    stores: JobStores,
+    state: WorkspaceState,
+    views: Sequence[AppliedView],
+    at: datetime,
+    wait_until: Callable[[datetime], None],
+) -> Iterator[BatchReport | PushReport]:
     """
     Run all that is due for some views of a workspace.
 
-    A view whose backfill has not ended is left to its backfill.
+    A backfill that was never started, or never ended, is due as well.
 
     Args:
         stores: What the job works on.
         state: The workspace.
         views: Which views.
         at: Decides which periods have ended.
+        wait_until: Returns when the clock shows at least that time.
 
     Yields:
-        A report for each step, or a sentence on what is left out.
+        A report for each step.
+
+    Raises:
+        JobFailed: Something of it failed; the rest was done.
     """
     runs = stores.runs.of(state.folder)
-    ready = []
-    for view in views:
-        if is_backfilled(runs, view):
-            ready.append(view)
-        else:
-            yield f"{view.name}: left to its backfill, which has not ended"
-    for view in ready:
-        batch = state.source_by_name[view.source].batch
-        covered = [Period(run.start, run.end) for run in runs if run.view_id == view.id]
-        for period in due_periods(view, batch, covered, at):
-            yield from rerun(stores, state, view, period)
-    yield from _take_pushed(stores, state, [view for view in ready if view.offline])
+    ready = [view for view in views if is_backfilled(runs, view)]
+    work: list[tuple[str, Iterator[BatchReport | PushReport]]] = [
+        (view.name, backfill(stores, state, view, wait_until, at=at))
+        for view in views
+        if view not in ready
+    ]
+    work += [(view.name, _due(stores, state, view, runs, at)) for view in ready]
+    work.append(("pushed records", _take_pushed(stores, state, ready)))
+    return attempt_all(work)
+
+
+def _due(
+    stores: JobStores,
+    state: WorkspaceState,
+    view: AppliedView,
+    runs: Sequence[Run],
+    at: datetime,
+) -> Iterator[BatchReport]:
+    covered = [Period(run.start, run.end) for run in runs if run.view_id == view.id]
+    for period in due_periods(view, state.source_by_name[view.source].batch, covered, at):
+        yield from rerun(stores, state, view, period)
 
 
 def _take_pushed(
     stores: JobStores, state: WorkspaceState, views: Sequence[AppliedView]
 ) -> Iterator[PushReport]:
+    views = [view for view in views if view.offline]
     if not views:
         return
     began = stores.clock()
@@ -84,8 +106,8 @@ def _stream(
 
     def take(fresh: DataFrame, _: int) -> None:
         batch_no = F.col("batch_no")
-        bounds = fresh.agg(F.min(batch_no).alias("first"), F.max(batch_no).alias("last")).first()
-        if bounds is None or bounds["last"] is None:
+        bounds = only_row(fresh.agg(F.min(batch_no).alias("first"), F.max(batch_no).alias("last")))
+        if bounds["last"] is None:
             return
         pinned = _up_to(stores, table, bounds["last"])
         for view in views:

@@ -7,11 +7,9 @@ replaced as a whole, and the online store keeps what is most recent.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
 
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from tecton.applied import AppliedSource, AppliedView, WorkspaceState
@@ -21,33 +19,8 @@ from tecton.spark.batch_rows import count_rows, period_rows
 from tecton.spark.offline_table import BATCH, OfflineTable
 from tecton.spark.online_load import load_online
 from tecton.spark.sources import read_batch
-from tecton.stores import DeltaLogs, OnlineStore, RunLog
+from tecton.spark.tables import JobStores
 from tecton.timestamps import from_micros, micros_of
-
-
-@dataclass(frozen=True)
-class JobStores:
-    """What a job works on.
-
-    Args:
-        spark: The session.
-        store: The store's path or URI.
-        logs: Where the store's Delta tables stand.
-        runs: Which runs have ended.
-        open_online: Connects to the online store; pickled and called on the executors.
-        clock: The time, UTC.
-    """
-
-    spark: SparkSession
-    store: str
-    logs: DeltaLogs
-    runs: RunLog
-    open_online: Callable[[], OnlineStore]
-    clock: Callable[[], datetime]
-
-    def offline_table(self, state: WorkspaceState, view: AppliedView) -> OfflineTable:
-        """The offline table of a view, whether it exists or not."""
-        return OfflineTable.of(self.spark, self.store, self.logs, state, view)
 
 
 @dataclass(frozen=True)

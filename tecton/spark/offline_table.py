@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pyspark.sql import Column, DataFrame, DataFrameWriter, SparkSession
 from pyspark.sql import functions as F
 
-from tecton.applied import AppliedView, WorkspaceState, offline_path
+from tecton.applied import AppliedView
 from tecton.periods import Period
 from tecton.spark.columns import column, utc_date
 from tecton.stores import DeltaLogs
@@ -66,18 +66,6 @@ class OfflineTable:
     view: AppliedView
     logs: DeltaLogs
 
-    @classmethod
-    def of(
-        cls,
-        spark: SparkSession,
-        store: str,
-        logs: DeltaLogs,
-        state: WorkspaceState,
-        view: AppliedView,
-    ) -> OfflineTable:
-        """The offline table of a view of a workspace, whether it exists or not."""
-        return cls(spark, store, offline_path(state, view), view, logs)
-
     @property
     def url(self) -> str:
         """Where the table is."""
@@ -87,10 +75,19 @@ class OfflineTable:
         """The newest version; None: nothing has been written yet."""
         return self.logs.version(self.path)
 
-    def read(self, version: int) -> DataFrame:
-        """All rows of one version: `row_fields`, `_sequence`, `_tie`, `_origin`, `_date`."""
-        reader = self.spark.read.format("delta").option("versionAsOf", version)
-        return reader.load(self.url)
+    def read(self, version: int, first: int | None = None, last: int | None = None) -> DataFrame:
+        """
+        The rows of one version: `row_fields`, `_sequence`, `_tie`, `_origin`, `_date`.
+
+        Args:
+            version: Which.
+            first: Days before this time, in µs, are passed over.
+            last: Days after this time, in µs, are passed over.
+        """
+        frame = self.spark.read.format("delta").option("versionAsOf", version).load(self.url)
+        if first is not None:
+            frame = frame.where(F.col("_date") >= utc_date(F.lit(first)))
+        return frame if last is None else frame.where(F.col("_date") <= utc_date(F.lit(last)))
 
     def taken(self, writer: str, version: int | None) -> int:
         """The newest batch of a writer's push table that a version of this table holds."""

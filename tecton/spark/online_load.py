@@ -14,7 +14,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from tecton.applied import AppliedView
-from tecton.spark.columns import column
+from tecton.spark.columns import column, only_row
 from tecton.spark.encoding import MICROS, OFFERED, offer_to
 from tecton.stores import OnlineStore
 from tecton.timestamps import micros_of
@@ -52,5 +52,4 @@ def load_online(
         .select(*keys, *(row.getField(name).alias(name) for name in wanted))
         .mapInArrow(offer_to(view, open_online), f"{OFFERED} bigint")
     )
-    total = offered.agg(F.sum(OFFERED).alias(OFFERED)).first()
-    return (total and total[OFFERED]) or 0
+    return only_row(offered.agg(F.sum(OFFERED).alias(OFFERED)))[OFFERED] or 0

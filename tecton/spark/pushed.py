@@ -14,9 +14,9 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from tecton.applied import AppliedSource, AppliedView, WorkspaceState
-from tecton.spark.materialize import JobStores
 from tecton.spark.online_load import load_online
 from tecton.spark.push_tables import PushTable, feature_rows, pin_push_tables, read_pushed
+from tecton.spark.tables import JobStores
 
 
 @dataclass(frozen=True)

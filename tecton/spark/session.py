@@ -8,10 +8,7 @@ import sys
 from collections.abc import MutableMapping
 from pathlib import Path
 
-import pyspark
 from pyspark.sql import SparkSession
-
-import tecton
 
 _DELTA = {
     "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
@@ -75,7 +72,7 @@ def _local_session(
 
     # Workers would start `python3` from PATH, which is another Python outside a virtual one.
     environ.setdefault("PYSPARK_PYTHON", sys.executable)
-    package_root = str(Path(tecton.__file__).resolve().parent.parent)
+    package_root = str(Path(__file__).resolve().parents[2])
     python_path = ":".join(filter(None, (package_root, environ.get("PYTHONPATH"))))
     options = {
         **_DELTA,
@@ -90,11 +87,3 @@ def _local_session(
     for name, value in options.items():
         builder = builder.config(name, value)
     return configure_spark_with_delta_pip(builder).getOrCreate()
-
-
-def delta_package() -> str:
-    """What `--packages` has to name for the Spark that runs here."""
-    major = tuple(int(part) for part in pyspark.__version__.split(".")[:2])
-    return (
-        "io.delta:delta-spark_2.13:4.0.1" if major >= (4, 0) else "io.delta:delta-spark_2.12:3.3.2"
-    )

@@ -14,7 +14,7 @@ from urllib.request import url2pathname
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from py4j.protocol import Py4JError
+from py4j.protocol import Py4JError  # type: ignore[import-untyped]  # it has no types
 from pyspark.errors import PySparkException
 from pyspark.sql import Column, DataFrame, DataFrameReader, SparkSession
 from pyspark.sql import functions as F
@@ -23,7 +23,18 @@ from pyspark.sql import types as T
 from tecton.applied import AppliedSource, BatchRows
 from tecton.errors import SourceError
 from tecton.spark.columns import column, utc_micros
-from tecton.types import Array, Bool, DataType, Field, Float64, Int64, Map, String, Struct, Timestamp
+from tecton.types import (
+    Array,
+    Bool,
+    DataType,
+    Field,
+    Float64,
+    Int64,
+    Map,
+    String,
+    Struct,
+    Timestamp,
+)
 
 _NANOS_AS_LONG = "spark.sql.legacy.parquet.nanosAsLong"
 _WIDER = {
@@ -119,10 +130,9 @@ def _footers(spark: SparkSession, files: Sequence[str]) -> Iterator[pa.Schema]:
             yield pq.read_schema(url2pathname(urlsplit(file).path))
         return
     sizes = spark.read.format("binaryFile").load(list(files)).select("path", "length")
-    smallest = sizes.orderBy("length").first()
-    if smallest is not None:
-        content = spark.read.format("binaryFile").load(smallest["path"]).select("content").first()
-        yield pq.read_schema(io.BytesIO(content["content"]))
+    [smallest] = sizes.orderBy("length").limit(1).collect()
+    [content] = spark.read.format("binaryFile").load(smallest["path"]).select("content").collect()
+    yield pq.read_schema(io.BytesIO(content["content"]))
 
 
 def _faults(schema: T.StructType, field: Field, nanos: bool) -> Iterator[str]:

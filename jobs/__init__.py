@@ -1,0 +1,3 @@
+"""
+What spark-submit runs: one script for each kind of job.
+"""

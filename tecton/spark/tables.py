@@ -1,0 +1,50 @@
+"""
+What reads and jobs work on: the session, the store, and what the store's logs say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from pyspark.sql import SparkSession
+
+from tecton.applied import AppliedView, WorkspaceState, offline_path
+from tecton.spark.offline_table import OfflineTable
+from tecton.stores import DeltaLogs, OnlineStore, RunLog
+
+
+@dataclass(frozen=True)
+class StoreTables:
+    """What offline reads work on.
+
+    Args:
+        spark: The session.
+        store: The store's path or URI.
+        logs: Where the store's Delta tables stand.
+        runs: Which runs have ended.
+    """
+
+    spark: SparkSession
+    store: str
+    logs: DeltaLogs
+    runs: RunLog
+
+    def offline_table(self, state: WorkspaceState, view: AppliedView) -> OfflineTable:
+        """The offline table of a view, whether it exists or not."""
+        path = offline_path(state, view)
+        return OfflineTable(self.spark, self.store, path, view, self.logs)
+
+
+@dataclass(frozen=True)
+class JobStores(StoreTables):
+    """What jobs work on.
+
+    Args:
+        open_online: Connects to the online store; pickled and called on the executors.
+        clock: The time, UTC.
+    """
+
+    open_online: Callable[[], OnlineStore]
+    clock: Callable[[], datetime]

@@ -1,0 +1,139 @@
+"""
+All rows of a view that an offline read may see, from wherever they are.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from tecton.applied import AppliedView, WorkspaceState
+from tecton.errors import NotFound, ViewNotLoaded
+from tecton.rows import BATCH_SEQUENCE_OFFSET
+from tecton.spark.backfill import is_backfilled
+from tecton.spark.batch_rows import period_rows
+from tecton.spark.columns import column
+from tecton.spark.offline_table import row_columns, row_fields
+from tecton.spark.push_tables import feature_rows, pin_push_tables, read_pushed
+from tecton.spark.sources import read_batch
+from tecton.spark.tables import StoreTables
+
+_COMPUTED_SEQUENCE = -BATCH_SEQUENCE_OFFSET
+"""Of batch rows that no run has written: before every pushed record."""
+
+
+class Span(NamedTuple):
+    """Event timestamps of use, µs since the epoch, both inclusive; None: no bound."""
+
+    first: int | None = None
+    last: int | None = None
+
+
+def view_rows(
+    tables: StoreTables,
+    state: WorkspaceState,
+    view: AppliedView,
+    from_source: bool | None,
+    span: Span,
+) -> DataFrame:
+    """
+    The rows of a view, superseded ones included: recency decides between them.
+
+    Args:
+        tables: Where the rows are.
+        state: The workspace.
+        view: The view.
+        from_source: True: computed from the batch source and the push tables. False: what is
+            materialised. None: that and the pushed records that it has not taken; as True for a
+            view that is not materialised offline.
+        span: Others need not be among them.
+
+    Returns:
+        `row_fields`, `_sequence`, `_tie`.
+
+    Raises:
+        NotFound: *from_source* is False and nothing is materialised.
+        ViewNotLoaded: The backfill has not ended, so rows would be missing.
+        SourceError: The batch data is missing or of another schema.
+    """
+    is_materialised = state.live and view.offline
+    if from_source is False:
+        rows = _materialised(tables, state, view, is_materialised, span)
+    elif from_source or not is_materialised:
+        rows = _computed(tables, state, view)
+    else:
+        rows = _current(tables, state, view, span)
+    at = F.unix_micros(column(view.timestamp_field))
+    if span.first is not None:
+        rows = rows.where(at >= span.first)
+    return rows if span.last is None else rows.where(at <= span.last)
+
+
+def _materialised(
+    tables: StoreTables,
+    state: WorkspaceState,
+    view: AppliedView,
+    is_materialised: bool,
+    span: Span,
+) -> DataFrame:
+    table = tables.offline_table(state, view)
+    version = table.version() if is_materialised else None
+    if version is None:
+        raise NotFound(
+            f"feature view {view.name} has no materialised data in workspace {state.name}; "
+            "apply it with offline=True in a live workspace, or leave from_source out"
+        )
+    return table.read(version, span.first, span.last).select(*_columns(view))
+
+
+def _computed(tables: StoreTables, state: WorkspaceState, view: AppliedView) -> DataFrame:
+    source = state.source_by_name[view.source]
+    pushed = read_pushed(tables.spark, tables.store, pin_push_tables(tables.logs, state), {})
+    frames = []
+    if source.batch is not None:
+        rows = read_batch(tables.spark, source)
+        frames.append(period_rows(rows, view, _COMPUTED_SEQUENCE))
+    if pushed is not None:
+        frames.append(feature_rows(pushed, source, view))
+    return _union(tables, view, frames)
+
+
+def _current(
+    tables: StoreTables, state: WorkspaceState, view: AppliedView, span: Span
+) -> DataFrame:
+    source = state.source_by_name[view.source]
+    if source.batch is not None and not is_backfilled(tables.runs.of(state.folder), view):
+        raise ViewNotLoaded(
+            f"the backfill of feature view {view.name} has not ended; wait for it or run it "
+            f"again, or read with from_source=True",
+            retry_after=5,
+        )
+    table = tables.offline_table(state, view)
+    # In this order: what is taken between the two steps is then read twice, never missed.
+    version = table.version()
+    push_tables = pin_push_tables(tables.logs, state)
+    taken = {push.writer: table.taken(push.writer, version) for push in push_tables}
+    pushed = read_pushed(tables.spark, tables.store, push_tables, taken)
+    frames = []
+    if version is not None:
+        frames.append(table.read(version, span.first, span.last).select(*_columns(view)))
+    if pushed is not None:
+        frames.append(feature_rows(pushed, source, view))
+    return _union(tables, view, frames)
+
+
+def _union(tables: StoreTables, view: AppliedView, frames: list[DataFrame]) -> DataFrame:
+    if not frames:
+        fields = [f"`{field.name}` {field.dtype.spark}" for field in row_fields(view)]
+        schema = ",".join([*fields, "_sequence bigint", "_tie int"])
+        return tables.spark.createDataFrame([], schema)
+    united = frames[0]
+    for frame in frames[1:]:
+        united = united.unionByName(frame)
+    return united
+
+
+def _columns(view: AppliedView) -> list[Column]:
+    return [*row_columns(view), F.col("_sequence"), F.col("_tie")]

@@ -1,0 +1,225 @@
+"""
+What a notebook holds: a workspace, and its services, views and sources by name.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tecton.applied import AppliedService, AppliedSource, AppliedView, WorkspaceState
+from tecton.bootstrap import Backend
+from tecton.client import Client
+from tecton.errors import NotFound
+from tecton.settings import Settings
+
+if TYPE_CHECKING:
+    from tecton.spark.point_in_time import ViewPart
+    from tecton.spark.training import TectonDataFrame
+
+
+def get_workspace(name: str, settings: Settings | None = None) -> Workspace:
+    """
+    The workspace of that name, as it is applied now.
+
+    Args:
+        name: Its name.
+        settings: Which store and service; default: the environment's.
+
+    Raises:
+        NotFound: There is no such workspace.
+        SettingsError: No store can be found.
+    """
+    if settings is None:
+        settings = Settings.from_env(os.environ, Path.cwd())
+    backend = Backend(settings)
+    state = backend.registry.latest(name)
+    if state is None or state.deleted:
+        raise NotFound(f"there is no workspace {name}; `tecton workspace list` shows them")
+    return Workspace(backend, state)
+
+
+class Workspace:
+    """One workspace at the version that was the newest when it was got.
+
+    Args:
+        backend: The stores.
+        state: What is applied.
+    """
+
+    def __init__(self, backend: Backend, state: WorkspaceState) -> None:
+        self._backend = backend
+        self._state = state
+
+    @property
+    def name(self) -> str:
+        """The workspace's name."""
+        return self._state.name
+
+    def get_feature_service(self, name: str) -> FeatureServiceReader:
+        """The feature service of that name; raises `NotFound`."""
+        service = self._find("feature service", name, self._state.service_by_name)
+        return FeatureServiceReader(self._backend, self._state, service)
+
+    def get_feature_view(self, name: str) -> FeatureViewReader:
+        """The feature view of that name; raises `NotFound`."""
+        view = self._find("feature view", name, self._state.view_by_name)
+        return FeatureViewReader(self._backend, self._state, view)
+
+    def get_data_source(self, name: str) -> DataSource:
+        """The stream source of that name; raises `NotFound`."""
+        source = self._find("stream source", name, self._state.source_by_name)
+        return DataSource(self._backend.settings, self._state, source)
+
+    def __repr__(self) -> str:
+        return f"<Workspace {self.name}, version {self._state.version}>"
+
+    def _find(self, kind: str, name: str, among: Mapping[str, Any]) -> Any:
+        if name not in among:
+            known = ", ".join(sorted(among)) or "none"
+            raise NotFound(f"workspace {self.name} has no {kind} {name}; it has: {known}")
+        return among[name]
+
+
+class _Reader:
+    """Offline reads of some features."""
+
+    def __init__(self, backend: Backend, state: WorkspaceState) -> None:
+        self._backend = backend
+        self._state = state
+
+    def _parts(self) -> Sequence[ViewPart]:
+        raise NotImplementedError
+
+    def get_features_for_events(
+        self,
+        events: Any,
+        timestamp_key: str | None = None,
+        from_source: bool | None = None,
+        as_known: bool = False,
+    ) -> TectonDataFrame:
+        """
+        Add a column `view__feature` for each feature to a frame of events (contract §5).
+
+        Each value is what an online read at the row's timestamp would have answered, had every
+        event up to then been known; never one from after it.
+
+        Args:
+            events: A pandas or Spark frame with the join keys and a timestamp. Naive pandas
+                timestamps are UTC; all are cut to microseconds.
+            timestamp_key: The timestamp's column; may be left out if there is only one.
+            from_source: None: what is materialised, and what was pushed since. True: computed
+                from the batch source and the push log. False: what is materialised alone.
+            as_known: Leave out what was accepted only after a row's timestamp.
+
+        Returns:
+            All rows once, with `to_pandas()` and `to_spark()`.
+
+        Raises:
+            InvalidEvents: A column is missing, of a wrong type, or in the way.
+            NotFound: *from_source* is False and nothing is materialised.
+            ViewNotLoaded: The backfill of a view has not ended.
+            SourceError: The batch data is missing or of another schema.
+        """
+        from tecton.spark.session import get_session
+        from tecton.spark.tables import StoreTables
+        from tecton.spark.training import features_for_events
+
+        settings = self._backend.settings
+        spark = getattr(events, "sparkSession", None)
+        spark = spark or get_session(os.environ, settings.spark_memory)
+        logs, runs = self._backend.delta_logs, self._backend.runs
+        tables = StoreTables(spark, settings.store, logs, runs)
+        return features_for_events(
+            tables, self._state, self._parts(), events, timestamp_key, from_source, as_known
+        )
+
+
+class FeatureServiceReader(_Reader):
+    """A feature service in a notebook; `Workspace.get_feature_service` makes it."""
+
+    def __init__(self, backend: Backend, state: WorkspaceState, service: AppliedService) -> None:
+        super().__init__(backend, state)
+        self._service = service
+
+    @property
+    def name(self) -> str:
+        """The service's name."""
+        return self._service.name
+
+    def get_online_features(self, join_keys: Mapping[str, Any]) -> Mapping[str, Any]:
+        """
+        Ask the HTTP API for the feature vector of one set of join keys.
+
+        Args:
+            join_keys: By name.
+
+        Returns:
+            Each feature's value by its name `view.feature`, as the API spells values.
+        """
+        client = Client.of(self._backend.settings)
+        return client.get_features(self._state.name, self._service.name, join_keys)
+
+    def _parts(self) -> Sequence[ViewPart]:
+        from tecton.spark.point_in_time import ViewPart
+
+        parts = []
+        for taken in self._service.views:
+            view = self._state.view_by_name[taken.view]
+            keys = {field.name: taken.service_key(field.name) for field in view.key_fields}
+            parts.append(ViewPart(view, taken.namespace, taken.features, keys))
+        return parts
+
+
+class FeatureViewReader(_Reader):
+    """A feature view in a notebook; `Workspace.get_feature_view` makes it."""
+
+    def __init__(self, backend: Backend, state: WorkspaceState, view: AppliedView) -> None:
+        super().__init__(backend, state)
+        self._view = view
+
+    @property
+    def name(self) -> str:
+        """The view's name."""
+        return self._view.name
+
+    def _parts(self) -> Sequence[ViewPart]:
+        from tecton.spark.point_in_time import ViewPart
+
+        view = self._view
+        features = [feature.name for feature in view.features]
+        keys = {field.name: field.name for field in view.key_fields}
+        return [ViewPart(view, view.name, features, keys)]
+
+
+@dataclass(frozen=True)
+class DataSource:
+    """A stream source in a notebook; `Workspace.get_data_source` makes it."""
+
+    _settings: Settings
+    _state: WorkspaceState
+    _source: AppliedSource
+
+    @property
+    def name(self) -> str:
+        """The source's name."""
+        return self._source.name
+
+    def ingest(self, events: Any, dry_run: bool = False) -> Mapping[str, Any]:
+        """
+        Send records to the Stream Ingest API.
+
+        Args:
+            events: A list of dicts, or a pandas frame. Naive times are UTC; missing values are
+                null. All are sent in one request: they are taken all or none.
+            dry_run: Validate only.
+
+        Returns:
+            The API's answer.
+        """
+        client = Client.of(self._settings)
+        records = events.to_dict("records") if hasattr(events, "to_dict") else list(events)
+        return client.ingest(self._state.name, {self._source.name: records}, dry_run)

@@ -1,0 +1,24 @@
+"""Fixtures for every folder of tests: the one Spark session."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+
+@pytest.fixture(scope="session")
+def spark() -> Iterator[SparkSession]:
+    """The Spark session of the whole run; starting a JVM takes seconds."""
+    from tecton.spark.session import get_session, quiet
+
+    session = get_session(os.environ, "1g")
+    session.conf.set("spark.sql.shuffle.partitions", "2")
+    quiet(session)
+    yield session
+    session.stop()
