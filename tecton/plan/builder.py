@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -17,8 +18,10 @@ from tecton.errors import DefinitionError, Problem
 from tecton.periods import backfill_period
 from tecton.plan.differences import differences, source_differences
 from tecton.plan.values import Action, Backfill, Change, Incremental, Plan
-from tecton.repo import LoadedRepo
 from tecton.resolve import Desired, resolve, with_referenced
+
+if TYPE_CHECKING:
+    from tecton.repo import LoadedRepo
 
 UPDATED_IN_PLACE = frozenset(
     {
