@@ -47,11 +47,13 @@ EXTRAS = {
         "coverage>=7.4",
         "hypothesis>=6.100",
         "import-linter>=2.1",
+        "jsonschema>=4.20",
         "mypy>=1.13",
         "nbstripout>=0.7",
         "psutil>=5.9",
         "pytest>=8.2",
         "ruff>=0.8",
+        "schemathesis>=4.0",
     ],
 }
 

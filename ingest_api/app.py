@@ -15,6 +15,7 @@ from ingest_api import wire
 from ingest_api.features import PREFIX, add_features
 from ingest_api.ingest import add_ingest
 from ingest_api.log import log_requests, note
+from ingest_api.openapi import add_openapi
 from ingest_api.service import Service, json_answer, read_body
 from tecton.errors import InvalidRecords, RateLimited, RequestRunning, TectonError, Unavailable
 
@@ -44,6 +45,7 @@ def create_app(service: Service) -> Flask:
     add_ingest(app, service)
     add_features(app, service)
     _add_health(app, service)
+    add_openapi(app)
     _handle_errors(app)
     return app
 
