@@ -99,14 +99,15 @@ def _local(session: Session, state: WorkspaceState) -> Desired:
     for warning in repo.warnings:
         click.echo(f"warning: {warning}", err=True)
     desired = desired_of(repo)
-    count = len(repo.files)
-    modules = "1 Python module" if count == 1 else f"{count} Python modules"
+    modules = _count(len(repo.files), "Python module")
     click.echo(f"✅ Imported {modules} from the feature repository {repo.root}")
-    click.echo(
-        f"✅ Collected local feature declarations: {len(desired.entities)} entities, "
-        f"{len(desired.sources)} sources, {len(desired.views)} feature views, "
-        f"{len(desired.services)} feature services"
+    collected = (
+        _count(len(desired.entities), "entity", "entities"),
+        _count(len(desired.sources), "source"),
+        _count(len(desired.views), "feature view"),
+        _count(len(desired.services), "feature service"),
     )
+    click.echo(f"✅ Collected local feature declarations: {', '.join(collected)}")
     return desired
 
 
