@@ -9,7 +9,7 @@ from itertools import islice
 import click
 
 from tecton.applied import WorkspaceState
-from tecton.cli.render import render_time
+from tecton.cli.render import render_count, render_time
 from tecton.cli.session import SELECTED, Session, workspace_option
 from tecton.settings import DEFAULT_STORE, REPO_MARK, find_repo
 from tecton.stores import Registry
@@ -58,10 +58,13 @@ def _versions(registry: Registry, state: WorkspaceState) -> list[WorkspaceState]
 
 
 def _counts(state: WorkspaceState) -> str:
-    return (
-        f"{len(state.entities)} entities, {len(state.sources)} sources, "
-        f"{len(state.views)} views, {len(state.services)} services"
+    counts = (
+        render_count(len(state.entities), "entity", "entities"),
+        render_count(len(state.sources), "source"),
+        render_count(len(state.views), "view"),
+        render_count(len(state.services), "service"),
     )
+    return ", ".join(counts)
 
 
 @click.command()

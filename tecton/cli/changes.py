@@ -12,7 +12,7 @@ import msgspec
 
 from tecton.applied import WorkspaceState
 from tecton.cli.progress import show_job
-from tecton.cli.render import plan_json, render_plan
+from tecton.cli.render import plan_json, render_count, render_plan
 from tecton.cli.session import Session, workspace_option, write_json, yes_option
 from tecton.errors import JobFailed, NotFound
 from tecton.plan import Plan, desired_of, make_plan
@@ -99,13 +99,13 @@ def _local(session: Session, state: WorkspaceState) -> Desired:
     for warning in repo.warnings:
         click.echo(f"warning: {warning}", err=True)
     desired = desired_of(repo)
-    modules = _count(len(repo.files), "Python module")
+    modules = render_count(len(repo.files), "Python module")
     click.echo(f"✅ Imported {modules} from the feature repository {repo.root}")
     collected = (
-        _count(len(desired.entities), "entity", "entities"),
-        _count(len(desired.sources), "source"),
-        _count(len(desired.views), "feature view"),
-        _count(len(desired.services), "feature service"),
+        render_count(len(desired.entities), "entity", "entities"),
+        render_count(len(desired.sources), "source"),
+        render_count(len(desired.views), "feature view"),
+        render_count(len(desired.services), "feature service"),
     )
     click.echo(f"✅ Collected local feature declarations: {', '.join(collected)}")
     return desired

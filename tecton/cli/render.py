@@ -116,6 +116,11 @@ def _instant(at: datetime) -> str:
     return format_micros(micros_of(at))
 
 
+def render_count(number: int, noun: str, plural: str = "") -> str:
+    """A number of things, as `1 entity` and `2 entities`."""
+    return f"{number} {noun if number == 1 else plural or noun + 's'}"
+
+
 def render_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
     """The lines of a table with aligned columns."""
     table = [header, *rows]
