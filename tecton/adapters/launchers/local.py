@@ -25,6 +25,9 @@ STOP_SECONDS = 10.0
 
 _TAIL_BYTES = 64 * 1024
 
+_LIBRARY = Path(__file__).resolve().parents[3]
+"""Where `tecton` and `jobs` are imported from."""
+
 # Small data on few cores: Spark's defaults are for a cluster.
 _CONFIGURATION = {
     "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
@@ -157,17 +160,18 @@ def _delta_package() -> str:
 
 
 def _script(name: str) -> Path:
+    """The script that belongs to this library; a feature repo may have a folder `jobs` too."""
     spec = find_spec("jobs")
-    for folder in (spec and spec.submodule_search_locations) or ():
-        script = Path(folder) / f"{name}.py"
-        if script.is_file():
-            return script
+    found = (spec and spec.submodule_search_locations) or ()
+    for folder in (_LIBRARY / "jobs", *map(Path, found)):
+        if (folder / f"{name}.py").is_file():
+            return folder / f"{name}.py"
     raise JobFailed(f"the script jobs/{name}.py is not installed for {sys.executable}")
 
 
 def _environment(environ: Mapping[str, str]) -> dict[str, str]:
     """This process's environment, with this interpreter for every Python that Spark starts."""
-    library = str(Path(__file__).resolve().parents[3])
+    library = str(_LIBRARY)
     path = os.environ.get("PYTHONPATH")
     return {
         **os.environ,
