@@ -8,6 +8,7 @@ key that holds features.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import redis
 
@@ -37,13 +38,13 @@ class RedisRequestStore:
 
     def claim(self, name: str, digest: str, token: str) -> Claim:
         """Begin the request that *name* stands for, or tell what is known of it."""
-        arguments = [digest, token, ATTEMPT_MS]
+        arguments: list[Any] = [digest, token, ATTEMPT_MS]
         found = answer(lambda: self._claim(keys=[_idempotency(name)], args=arguments))
         return Claim(found[0].decode(), found[1] if len(found) > 1 else None)
 
     def settle(self, name: str, token: str, body: bytes | None) -> None:
         """End an attempt with the answer to repeat, or with none."""
-        arguments = [token, body or b"", ANSWER_MS]
+        arguments: list[Any] = [token, body or b"", ANSWER_MS]
         answer(lambda: self._settle(keys=[_idempotency(name)], args=arguments))
 
     def spend(self, account: str, buckets: Sequence[Bucket]) -> float:
