@@ -50,24 +50,29 @@ def play(stage: Stage, console: Console) -> None:
     api_key = make_account(stage)
 
     console.step("Start the service and send the documentation's requests")
-    with stage.service() as url, Client(url, api_key) as client:
+    with stage.service() as url:
         documentation.send_and_read(url, api_key, now(), console)
 
         console.step("Push the last day's flights, then read aircraft by aircraft")
-        flights.push(year, client, console)
-        # Today's batch rows belong to a period that has not ended, so no job has read them yet.
-        flights.check_online(oracle.events(year, midnight), client, console)
+        with Client(url, api_key) as client:
+            flights.push(year, client, console)
+            # Today's batch rows belong to a period that has not ended: no job has read them yet.
+            flights.check_online(oracle.events(year, midnight), client, console)
 
         console.step("Materialise what is due, as of tomorrow, and read again")
         tomorrow = midnight + DAY
         stage.tecton(
-            *("materialize", "run-due", "-w", flights.WORKSPACE, "--at", tomorrow.isoformat())
+            *("materialize", "run-due", "-w", flights.WORKSPACE),
+            *("--at", f"{tomorrow:%Y-%m-%dT%H:%M:%SZ}"),
         )
         everything = oracle.events(year, tomorrow)
-        flights.check_online(everything, client, console)
+        with Client(url, api_key) as client:
+            flights.check_online(everything, client, console)
 
         console.step("Make a training frame")
-        flights.check_training(everything, now(), console)
+        # Spark starts in this process, and says so at length.
+        with stage.quiet("spark.log"):
+            flights.check_training(everything, now(), console)
 
 
 def make_account(stage: Stage) -> str:

@@ -5,7 +5,7 @@ A day of flights through the service, and what can be read of them online and fo
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from statistics import median
 from time import perf_counter
@@ -23,6 +23,7 @@ WORKSPACE = "ingestapi-live"
 SOURCE = "flights_source"
 SERVICE = "flight_delay_service"
 COLUMNS = {name: f"last_departure__{name}" for name in oracle.FEATURES}
+HEADS = ", ".join(oracle.FEATURES)
 RECORDS_PER_REQUEST = 100
 AIRCRAFT = 1_000
 EVENTS = 10_000
@@ -74,8 +75,8 @@ def check_online(counting: pd.DataFrame, client: Client, console: Console) -> No
     wrong = [tailnum for tailnum in asked if answers[tailnum] != expected[tailnum]]
     console.check("online answers equal pandas'", wrong=len(wrong), total=len(asked))
     shown = (wrong + asked)[:SHOWN]
-    rows = [(tailnum, answers[tailnum], expected[tailnum]) for tailnum in shown]
-    console.table(["aircraft", f"get-features {oracle.FEATURES}", "pandas"], rows)
+    rows = [(tailnum, told(answers[tailnum]), told(expected[tailnum])) for tailnum in shown]
+    console.table(["aircraft", f"get-features ({HEADS})", "pandas"], rows)
 
 
 def get_features(client: Client, tailnum: str) -> Sequence[Any]:
@@ -118,12 +119,12 @@ def check_training(counting: pd.DataFrame, now: datetime, console: Console) -> N
         (
             asked.loc[place, "tailnum"],
             f"{asked.loc[place, 'timestamp']:%Y-%m-%d %H:%M}",
-            frame.loc[place, names].tolist(),
-            expected.loc[place, names].tolist(),
+            told(frame.loc[place, names]),
+            told(expected.loc[place, names]),
         )
         for place in shown
     ]
-    console.table(["aircraft", "at", f"training {oracle.FEATURES}", "pandas"], rows)
+    console.table(["aircraft", "at", f"training frame ({HEADS})", "pandas"], rows)
 
 
 def training_events(counting: pd.DataFrame, now: datetime) -> pd.DataFrame:
@@ -152,3 +153,8 @@ def same(left: pd.Series, right: pd.Series) -> pd.Series:
     """Where two columns agree; null agrees with null."""
     both_null = left.isna() & right.isna()
     return both_null | (left == right).fillna(False)
+
+
+def told(values: Iterable[object]) -> str:
+    """Feature values as a table shows them."""
+    return ", ".join("null" if pd.isna(value) else str(value) for value in values)

@@ -38,7 +38,7 @@ def events(flights: Flights, batch_until: datetime) -> pd.DataFrame:
     pushed = flights.pushed.assign(is_pushed=1, place=range(len(flights.pushed)))
     ordered = pd.concat([batch, pushed]).sort_values([*KEYS, "is_pushed", "place"])
     counting = ordered.drop_duplicates(KEYS, keep="last").sort_values(["timestamp", "tailnum"])
-    return counting[KEYS + FEATURES].reset_index(drop=True)
+    return counting[KEYS + FEATURES].astype({"distance": "Int64"}).reset_index(drop=True)
 
 
 def newest(counting: pd.DataFrame) -> dict[str, list[object]]:

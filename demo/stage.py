@@ -6,6 +6,7 @@ command line and the service.
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import signal
 import socket
@@ -44,7 +45,7 @@ class Stage:
 
     def tecton(self, *arguments: str) -> str:
         """Run one command of the real command line; returns what it printed."""
-        self.console.say(f"$ tecton {' '.join(arguments)}")
+        self.console.say(f"$ tecton {shlex.join(arguments)}")
         return self.run([*tecton_command(), *arguments])
 
     def run(self, command: list[str]) -> str:
@@ -66,6 +67,23 @@ class Stage:
         if process.returncode != 0:
             raise SystemExit(f"{Path(command[0]).name} failed with code {process.returncode}")
         return "".join(lines)
+
+    @contextmanager
+    def quiet(self, log: str) -> Iterator[None]:
+        """Keep what this process and its JVM write to stderr in a file; show it if all fails."""
+        path = self.repo.parent / log
+        kept = os.dup(2)
+        with path.open("wb") as file:
+            os.dup2(file.fileno(), 2)
+        failed = True
+        try:
+            yield
+            failed = False
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+            if failed:
+                self.console.say(path.read_text("utf-8", "replace"))
 
     @contextmanager
     def service(self) -> Iterator[str]:

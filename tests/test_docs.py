@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 import pytest
 
-from tecton.cli.main import main
+from tecton.cli.main import cli
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
@@ -69,7 +69,7 @@ def test_every_command_is_documented() -> None:
     """`docs/cli.md` has a heading for each command of `tecton`."""
     headings = re.findall(r"^#+ `?(tecton[^`\n]*)`?$", text(ROOT / "docs" / "cli.md"), re.M)
     documented = {re.split(r" [\[A-Z-]", heading)[0] for heading in headings}
-    assert set(commands(main, "tecton")) - documented == set()
+    assert set(commands(cli, "tecton")) - documented == set()
 
 
 def commands(command: click.Command, path: str) -> Iterator[str]:
