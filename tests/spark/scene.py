@@ -12,6 +12,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
 
 from tecton.adapters.redis_online import RedisOnlineStore
 from tecton.applied import AppliedSource, AppliedView, BatchRows, WorkspaceState
@@ -24,20 +25,33 @@ from tecton.spark.point_in_time import ViewPart
 from tecton.spark.tables import JobStores
 from tecton.spark.training import TectonDataFrame, features_for_events
 from tecton.stores import LogEntry, PushLog
-from tecton.testing import NOW, FixedClock, build_source, build_state, build_view
-from tecton.timestamps import micros_of
+from tecton.testing import FixedClock, build_source, build_state, build_view
+from tecton.timestamps import from_micros, micros_of
 
 DAY = timedelta(days=1)
 MINUTE = timedelta(minutes=1)
 
 
+# Redis forgets by the real clock, so the play is set around today; its "now" is tomorrow noon.
+_FIRST_DAY = datetime.now(timezone.utc).replace(hour=0, minute=0, second=0, microsecond=0) - DAY
+
+
 def utc(day: int, hour: int = 0, minute: int = 0, micros: int = 0) -> datetime:
-    """A moment in January 2023, the month of the documentation's example."""
-    return datetime(2023, 1, day, hour, minute, 0, micros, tzinfo=timezone.utc)
+    """A moment of the play; day 1 was yesterday."""
+    return _FIRST_DAY + timedelta(day - 1, hours=hour, minutes=minute, microseconds=micros)
+
+
+NOW = utc(3, 12)
+"""What the play's clock shows at first."""
+
+
+def text(at: datetime) -> str:
+    """A moment as reports and SQL spell it, to the second."""
+    return at.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 class Scene:
-    """A store, a Redis and a clock that stands at noon of 3 January 2023."""
+    """A store, a Redis and a clock that stands at noon of day 3."""
 
     def __init__(
         self, spark: SparkSession, folder: Path, redis_url: str, online: RedisOnlineStore
@@ -134,11 +148,13 @@ class Scene:
         version = table.version()
         if version is None:
             return []
-        names = ["_origin", *(f.name for f in view.key_fields), view.timestamp_field]
-        names += [field.name for field in view.value_fields]
-        rows = table.read(version).select(*names, "_sequence", "_tie").collect()
-        # PySpark gives naive local times; tests run in UTC.
-        return sorted(tuple(row)[:-2] for row in rows)
+        values = [field.name for field in view.value_fields]
+        keys = [field.name for field in view.key_fields]
+        # As a number: PySpark gives times as naive ones of the machine's zone.
+        micros = F.unix_micros(view.timestamp_field)
+        rows = table.read(version).select("_origin", *keys, micros, *values).collect()
+        at = 1 + len(keys)
+        return sorted((*row[:at], from_micros(row[at]), *row[at + 1 :]) for row in rows)
 
     def served(self, state: WorkspaceState, *keys: Any) -> list[bytes | None]:
         """The bodies that the online store holds for some keys of the first view."""

@@ -11,10 +11,10 @@ import pytest
 
 from tecton.errors import InvalidEvents, NotFound, ViewNotLoaded
 from tecton.rows import batch_sequence, encode_body
-from tecton.testing import NOW, build_source, build_state, build_view
+from tecton.testing import build_source, build_state, build_view
 from tecton.timestamps import micros_of
 from tecton.types import Array, Bool, Field, Float64, Int64, Map, String, Struct, Timestamp
-from tests.spark.scene import DAY, MINUTE, Scene, events_of, utc
+from tests.spark.scene import DAY, MINUTE, NOW, Scene, events_of, text, utc
 
 
 class _Row(NamedTuple):
@@ -111,9 +111,9 @@ def test_pandas_events_come_back_as_they_were(scene: Scene) -> None:
             "label": pd.Categorical(["x", "y", "x", "y"]),
             "user_id": ["a", None, "a", "a"],
             "when": pd.to_datetime(
-                ["2023-01-02T02:00:00", "2023-01-02T03:00", None, "2023-01-02T01:59:59.999999999"],
-                format="ISO8601",
-            ),
+                [utc(2, 2), utc(2, 3), None, utc(2, 2) - timedelta(microseconds=1)], utc=True
+            ).tz_localize(None)
+            + pd.Timedelta(999, "ns"),
             3: [{"any": 1}, None, (), 4.5],
         },
         index=pd.MultiIndex.from_tuples([(1, "q"), (1, "q"), (0, "r"), (9, "s")]),
@@ -132,10 +132,9 @@ def test_spark_events_keep_every_row(scene: Scene) -> None:
     scene.write_batch(("a", utc(2, 1), 5))
     state = scene.example()
     scene.backfill(state)
+    event = f"('a', timestamp'{text(utc(2, 2))}', map('k', 1))"
     events = scene.spark.sql(
-        "SELECT * FROM VALUES ('a', timestamp'2023-01-02T02:00:00Z', map('k', 1)), "
-        "('a', timestamp'2023-01-02T02:00:00Z', map('k', 1)), "
-        "(null, null, null) AS t(user_id, `the time`, extra)"
+        f"FROM VALUES {event}, {event}, (null, null, null) AS t(user_id, `the time`, extra)"
     )
 
     answer = scene.train(state, events).to_spark()
