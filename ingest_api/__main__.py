@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from granian import Granian
-from granian.constants import Interfaces
+from granian.constants import Interfaces, SSLProtocols
 from granian.log import LogLevels
 
 from tecton.errors import TectonError
@@ -27,13 +27,18 @@ def main() -> int:
     )
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8080)
+    parser.add_argument("--tls-cert", type=Path, help="PEM file: serve https")
+    parser.add_argument("--tls-key", type=Path, help="PEM file with the certificate's key")
     arguments = parser.parse_args()
+    if (arguments.tls_cert is None) != (arguments.tls_key is None):
+        parser.error("--tls-cert and --tls-key go together")
     try:
         settings = Settings.from_env(os.environ, Path.cwd())
     except TectonError as exc:
         sys.stderr.write(f"error: {exc}\n")
         return 1
-    sys.stdout.write(f"store {settings.store}, http://{arguments.host}:{arguments.port}\n")
+    scheme = "http" if arguments.tls_cert is None else "https"
+    sys.stdout.write(f"store {settings.store}, {scheme}://{arguments.host}:{arguments.port}\n")
     sys.stdout.flush()
     Granian(
         "ingest_api.wsgi:create",
@@ -44,6 +49,9 @@ def main() -> int:
         workers=1,
         blocking_threads=THREADS,
         log_level=LogLevels.error,
+        ssl_cert=arguments.tls_cert,
+        ssl_key=arguments.tls_key,
+        ssl_protocol_min=SSLProtocols.tls12,
     ).serve()
     return 0
 

@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -74,15 +75,16 @@ class Running:
         self.port = free_port()
         self.start()
 
-    def start(self) -> None:
+    def start(self, *options: str) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "ingest_api", "--port", str(self.port)],
+            [sys.executable, "-m", "ingest_api", "--port", str(self.port), *options],
             cwd=ROOT,
             env={**os.environ, "TECTON_STORE": str(self.store)},
             stdout=subprocess.DEVNULL,
             start_new_session=True,
         )
-        wait_for(lambda: self.get("/readyz") == 200, "the service")
+        if not options:
+            wait_for(lambda: self.get("/readyz") == 200, "the service")
 
     def kill(self, number: signal.Signals) -> None:
         os.killpg(self.process.pid, number)
@@ -287,3 +289,26 @@ def test_two_authorization_headers_are_refused(running: Running) -> None:
     connection.sock.sendall(head.encode() + body)
     assert connection.sock.recv(100).startswith(b"HTTP/1.1 401")
     assert running.value("twice") is None
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="no openssl on this machine")
+def test_service_speaks_https(running: Running, tmp_path: Path) -> None:
+    """With a certificate and its key, as the documentation's https."""
+    certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    options = "req -x509 -newkey rsa:2048 -nodes -days 1 -subj /CN=localhost"
+    names = ["-addext", "subjectAltName=DNS:localhost"]
+    files = ["-keyout", str(key), "-out", str(certificate)]
+    subprocess.run(["openssl", *options.split(), *names, *files], check=True, capture_output=True)
+    running.kill(signal.SIGTERM)
+    running.start("--tls-cert", str(certificate), "--tls-key", str(key))
+    context = ssl.create_default_context(cafile=str(certificate))
+
+    def status() -> int | None:
+        connection = http.client.HTTPSConnection("localhost", running.port, context=context)
+        try:
+            connection.request("GET", "/livez")
+            return connection.getresponse().status
+        except OSError:
+            return None
+
+    assert wait_for(status, "the service") == 200
