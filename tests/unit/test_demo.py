@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from demo import data, flights, oracle
+from demo.console import Console
 
 NOW = datetime(2026, 3, 4, 15, 30, 12, tzinfo=timezone.utc)
 NOON = pd.Timestamp("2026-03-04T12:00:00Z")
@@ -103,6 +104,23 @@ def test_a_record_is_json() -> None:
     rows = small([flight(NOON, None)], []).batch.to_dict("records")
     record = flights.record(rows[0])
     assert ("2026-03-04T12:00:00+00:00", None) == (record["timestamp"], record["dep_delay"])
+
+
+def test_1000_aircraft_are_read_the_latest_among_them(year: data.Flights) -> None:
+    """Whatever was pushed or materialised last is looked at."""
+    counting = oracle.events(year, TOMORROW)
+    asked = flights.aircraft_to_read(counting)
+    assert 1_000 == len(set(asked))
+    assert set(year.pushed["tailnum"].tail(200)) <= set(asked)
+
+
+def test_a_wrong_answer_is_shown_and_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    """One is enough for the demo to fail."""
+    console = Console()
+    console.check("all is well")
+    console.check("sums add up", wrong=2, total=5)
+    assert 2 == console.wrong
+    assert "WRONG sums add up: 3 of 5 right" in capsys.readouterr().out
 
 
 def test_training_events_are_10000_and_none_is_in_the_future(year: data.Flights) -> None:
