@@ -4,10 +4,12 @@ The settings: every variable of the environment that the system reads, in one va
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from tecton.errors import SettingsError
 
@@ -17,13 +19,27 @@ REPO_MARK = ".tecton"
 DEFAULT_STORE = ".tecton_store"
 DEFAULT_URL = "http://127.0.0.1:8080"
 
+_BUCKETS = ("s3", "s3a", "gs", "abfss", "abfs", "az")
+_REMOTE_STORE = re.compile(rf"(?:{'|'.join(_BUCKETS)})://[^/\s\[\]]+(?:/.*)?|dbfs:/+[^/].*")
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
+_STORE_RULE = (
+    "a folder, or a URI that begins with "
+    f"{', '.join(f'{scheme}://' for scheme in _BUCKETS)}, dbfs:/ or file:///"
+)
+
+_REDIS_RULE = "redis://host:port, rediss://host:port or unix:///path of a socket"
+_URL_RULE = "http:// or https:// with a host"
+
+_MEMORY = re.compile(r"[1-9][0-9]{0,8}[kmgt]", re.IGNORECASE)
+_MEMORY_RULE = "a whole number with a unit, as 512m or 2g"
+
 
 @dataclass(frozen=True)
 class Settings:
     """What one process was told.
 
     Args:
-        store: `TECTON_STORE`: an absolute path or a URI without a trailing slash.
+        store: `TECTON_STORE`: an absolute path or a URI (never `file:`) without a trailing slash.
         redis_url: `TECTON_REDIS_URL`; None: an embedded Redis for this store.
         writer: `TECTON_WRITER`: the first push-table slot to try.
         url: `TECTON_URL`: where clients find the service.
@@ -65,32 +81,26 @@ class Settings:
         Raises:
             SettingsError: No store can be found, or a value is not what it should be.
         """
+        tolerance = int(cls.future_tolerance.total_seconds())
         return cls(
             store=_store(environ, folder),
-            redis_url=environ.get("TECTON_REDIS_URL") or None,
-            writer=_number(environ, "TECTON_WRITER", cls.writer),
-            url=(environ.get("TECTON_URL") or cls.url).rstrip("/"),
-            api_key=environ.get("TECTON_API_KEY") or None,
-            workspace=environ.get("TECTON_WORKSPACE") or None,
+            redis_url=_redis_url(environ),
+            writer=_number(environ, "TECTON_WRITER", cls.writer, 0, 9_999),
+            url=_url(environ),
+            api_key=_text(environ, "TECTON_API_KEY", is_shown=False),
+            workspace=_text(environ, "TECTON_WORKSPACE"),
             future_tolerance=timedelta(
-                seconds=_number(
-                    environ, "TECTON_FUTURE_TOLERANCE", int(cls.future_tolerance.total_seconds())
-                )
+                seconds=_number(environ, "TECTON_FUTURE_TOLERANCE", tolerance, 0, 365 * 86_400)
             ),
-            max_body_bytes=_number(environ, "TECTON_MAX_BODY_BYTES", cls.max_body_bytes),
-            max_records=_number(environ, "TECTON_MAX_RECORDS", cls.max_records),
+            max_body_bytes=_number(environ, "TECTON_MAX_BODY_BYTES", cls.max_body_bytes, 1, 2**30),
+            max_records=_number(environ, "TECTON_MAX_RECORDS", cls.max_records, 1, 10**6),
             max_queued_records=_number(
-                environ, "TECTON_MAX_QUEUED_RECORDS", cls.max_queued_records
+                environ, "TECTON_MAX_QUEUED_RECORDS", cls.max_queued_records, 1, 10**7
             ),
-            requests_per_second=_number(environ, "TECTON_REQUESTS_PER_SECOND", 0),
-            records_per_second=_number(environ, "TECTON_RECORDS_PER_SECOND", 0),
-            spark_memory=environ.get("TECTON_SPARK_MEMORY") or cls.spark_memory,
+            requests_per_second=_number(environ, "TECTON_REQUESTS_PER_SECOND", 0, 0, 10**9),
+            records_per_second=_number(environ, "TECTON_RECORDS_PER_SECOND", 0, 0, 10**9),
+            spark_memory=_memory(environ),
         )
-
-    @property
-    def is_local(self) -> bool:
-        """Is the store a folder of this machine?"""
-        return "://" not in self.store and not self.store.startswith("dbfs:")
 
     def environ(self) -> dict[str, str]:
         """The variables that make another process work on the same stores."""
@@ -109,11 +119,22 @@ def find_repo(folder: Path) -> Path | None:
 
 
 def _store(environ: Mapping[str, str], folder: Path) -> str:
-    told = environ.get("TECTON_STORE")
-    if told:
-        if "://" in told or told.startswith("dbfs:"):
-            return told.rstrip("/")
-        return str((folder / told).resolve())
+    told = _text(environ, "TECTON_STORE", _STORE_RULE)
+    if told is None:
+        return _default_store(folder)
+    if _REMOTE_STORE.fullmatch(told):
+        return told.rstrip("/")
+    if told.startswith(("file:///", "file://localhost/")):
+        # One store has one name: the locks of a host are kept by it.
+        told = "/" + unquote(told.removeprefix("file://").partition("/")[2])
+    elif _SCHEME.match(told):
+        raise _wrong("TECTON_STORE", _STORE_RULE, told)
+    if "\0" in told:
+        raise _wrong("TECTON_STORE", _STORE_RULE, told)
+    return str((folder / told).resolve())
+
+
+def _default_store(folder: Path) -> str:
     root = find_repo(folder)
     if root is None:
         raise SettingsError(
@@ -124,10 +145,74 @@ def _store(environ: Mapping[str, str], folder: Path) -> str:
     return str((root / DEFAULT_STORE).resolve())
 
 
-def _number(environ: Mapping[str, str], name: str, default: int) -> int:
+def _redis_url(environ: Mapping[str, str]) -> str | None:
+    # What is there is never shown: it may hold a password.
+    url = _text(environ, "TECTON_REDIS_URL", _REDIS_RULE, is_shown=False)
+    if url is None:
+        return None
+    parts = _split(url)
+    is_socket = url.startswith("unix://") and parts is not None and parts.path
+    if not is_socket and not (url.startswith(("redis://", "rediss://")) and _has_host(parts)):
+        raise _wrong("TECTON_REDIS_URL", _REDIS_RULE)
+    return url
+
+
+def _url(environ: Mapping[str, str]) -> str:
+    url = _text(environ, "TECTON_URL", _URL_RULE) or DEFAULT_URL
+    parts = _split(url)
+    if parts is None or parts.scheme not in ("http", "https") or not _has_host(parts):
+        raise _wrong("TECTON_URL", _URL_RULE, url)
+    return url.rstrip("/")
+
+
+def _split(url: str) -> SplitResult | None:
+    """The parts of a URL; None if there is no telling them apart."""
+    try:
+        parts = urlsplit(url)
+        # Asking for the port is what checks it.
+        return None if parts.port == 0 else parts
+    except ValueError:
+        return None
+
+
+def _has_host(parts: SplitResult | None) -> bool:
+    return parts is not None and bool(parts.hostname) and not re.search(r"\s", parts.geturl())
+
+
+def _memory(environ: Mapping[str, str]) -> str:
+    text = _text(environ, "TECTON_SPARK_MEMORY", _MEMORY_RULE) or Settings.spark_memory
+    if not _MEMORY.fullmatch(text):
+        raise _wrong("TECTON_SPARK_MEMORY", _MEMORY_RULE, text)
+    return text
+
+
+def _number(environ: Mapping[str, str], name: str, default: int, lowest: int, highest: int) -> int:
+    rule = f"a whole number from {lowest} to {highest}"
+    text = _text(environ, name, rule)
+    if text is None:
+        return default
+    # Python refuses to parse very long numbers, with an error of its own.
+    is_number = text.isascii() and text.isdigit() and len(text) <= 20
+    if not is_number or not lowest <= int(text) <= highest:
+        raise _wrong(name, rule, text)
+    return int(text)
+
+
+def _text(
+    environ: Mapping[str, str], name: str, rule: str = "UTF-8", *, is_shown: bool = True
+) -> str | None:
+    """What a variable says; an empty one is one that is not set."""
     text = environ.get(name)
     if not text:
-        return default
-    if not text.isascii() or not text.isdigit():
-        raise SettingsError(f'{name} must be a whole number of 0 or more, not "{text}"')
-    return int(text)
+        return None
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise _wrong(name, rule, text if is_shown else None) from None
+    return text
+
+
+def _wrong(name: str, rule: str, seen: str | None = None) -> SettingsError:
+    """A variable that is not what it should be; what is seen fits in one line."""
+    shown = "" if seen is None else f", not {seen[:100]!a}"
+    return SettingsError(f"{name} must be {rule}{shown}; correct the variable or unset it")
