@@ -134,7 +134,8 @@ def test_spark_events_keep_every_row(scene: Scene) -> None:
     scene.backfill(state)
     event = f"('a', timestamp'{text(utc(2, 2))}', map('k', 1))"
     events = scene.spark.sql(
-        f"FROM VALUES {event}, {event}, (null, null, null) AS t(user_id, `the time`, extra)"
+        f"SELECT * FROM VALUES {event}, {event}, (null, null, null) "  # noqa: S608
+        "AS t(user_id, `the time`, extra)"
     )
 
     answer = scene.train(state, events).to_spark()
