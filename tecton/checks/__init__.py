@@ -11,7 +11,16 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tecton.checks.entities import check_entity
-from tecton.checks.findings import Finding, Findings, expected, is_a, is_text_mapping
+from tecton.checks.findings import (
+    Finding,
+    Findings,
+    expected,
+    is_a,
+    is_text,
+    is_text_mapping,
+    is_utf8,
+    no_text,
+)
 from tecton.checks.services import check_service
 from tecton.checks.sources import check_source
 from tecton.checks.views import check_view
@@ -98,8 +107,17 @@ def _described(definition: Definition) -> Findings:
     if not is_object_name(definition.name):
         yield expected("name", OBJECT_NAME_RULE, definition.name)
     for field in ("description", "owner"):
-        yield from is_a(definition, field, str, "a string", optional=True)
+        yield from is_text(definition, field)
     yield from is_a(definition, "prevent_destroy", bool, "True or False")
-    tags = definition.tags
-    if tags is not None and not is_text_mapping(tags):
+    yield from _tags(definition.tags)
+
+
+def _tags(tags: object) -> Findings:
+    if tags is None:
+        return
+    if not is_text_mapping(tags):
         yield expected("tags", "a dict of strings by string", tags)
+        return
+    for text in (text for item in tags.items() for text in item):
+        if not is_utf8(text):
+            yield no_text("tags", text)

@@ -26,13 +26,18 @@ from tecton.types import (
     String,
     Struct,
     Timestamp,
+    show,
 )
 
 _GLOB_CHARACTERS = frozenset("*?[{")
 
 
 def local_path(uri: str) -> Path | None:
-    """The local file or folder that an absolute *uri* names; None if it may be elsewhere."""
+    """The local file or folder that an absolute *uri* names; None if it may be elsewhere.
+
+    Raises:
+        ValueError: It is no URI.
+    """
     if uri.startswith("file:"):
         return Path(url2pathname(urlsplit(uri).path))
     if "://" in uri or uri.startswith("dbfs:") or _GLOB_CHARACTERS.intersection(uri):
@@ -52,10 +57,16 @@ def check_file(uri: str, file_format: str, fields: Sequence[Field]) -> Iterator[
     Yields:
         A message for each fault.
     """
-    path = local_path(uri)
+    try:
+        path = local_path(uri)
+        is_there = path is None or path.exists()
+    except (OSError, ValueError) as exc:
+        # Too long for a path, behind a folder that is closed to us, or no URI at all.
+        yield f"{show(uri)} names no file that can be read ({exc}); correct the uri"
+        return
     if path is None:
         return
-    if not path.exists():
+    if not is_there:
         yield f"{path} does not exist; create it or correct the uri"
     elif file_format == "parquet":
         yield from _check_parquet(path, fields)

@@ -30,13 +30,36 @@ def expected(field: str, rule: str, seen: object) -> Finding:
     return Finding(field, f"expected {rule}, saw {show(seen)}; correct it")
 
 
-def is_a(
-    holder: object, field: str, kind: type, rule: str, *, optional: bool = False, within: str = ""
-) -> Findings:
+def is_a(holder: object, field: str, kind: type, rule: str, *, within: str = "") -> Findings:
     """The argument *field* of *holder* is of a type."""
     value = getattr(holder, field)
-    if not isinstance(value, kind) and not (optional and value is None):
+    if not isinstance(value, kind):
         yield expected(within + field, rule, value)
+
+
+def is_text(holder: object, field: str) -> Findings:
+    """The argument *field* of *holder* is a text that can be stored, if given."""
+    value = getattr(holder, field)
+    if value is None:
+        return
+    if not isinstance(value, str):
+        yield expected(field, "a string", value)
+    elif not is_utf8(value):
+        yield no_text(field, value)
+
+
+def is_utf8(text: str) -> bool:
+    """Can a string be stored? The registry's documents are UTF-8."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def no_text(field: str, seen: str) -> Finding:
+    """A string that is no text."""
+    return Finding(field, f"{show(seen)} holds a lone surrogate, which is no character; remove it")
 
 
 def is_text_mapping(value: object) -> bool:

@@ -31,8 +31,21 @@ def check_service(service: FeatureService) -> Findings:
             yield expected("features", "a StreamFeatureView", feature)
     for reference in references:
         yield from _reference(reference)
+    yield from _served(service, references)
     yield from _namespaces(references)
     yield from _service_keys(references)
+
+
+def _served(service: FeatureService, references: Sequence[FeatureReference]) -> Findings:
+    """What `get-features` shall answer is in the online store."""
+    for view in dict.fromkeys(reference.view for reference in references):
+        if service.online_serving_enabled and view.online is False:
+            yield Finding(
+                "features",
+                f"{view.name} has online=False, so get-features of this service could never be "
+                f"answered; set online=True on {view.name}, or online_serving_enabled=False on "
+                "this service if it is for training alone",
+            )
 
 
 def _reference(reference: FeatureReference) -> Findings:

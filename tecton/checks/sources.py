@@ -8,7 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from tecton.checks.batch_files import check_file
-from tecton.checks.findings import LONGEST, Finding, Findings, expected, is_a
+from tecton.checks.findings import LONGEST, Finding, Findings, expected, is_a, is_utf8, no_text
 from tecton.checks.schemas import SCALARS, check_schema, check_timestamp, columns_of, listed
 from tecton.definitions import FileConfig, PushConfig, StreamSource
 from tecton.resolve import absolute_uri
@@ -84,6 +84,8 @@ def _file_config(source: StreamSource, config: FileConfig, root: Path) -> Findin
     yield from _file_format(config)
     if not isinstance(config.uri, str) or not config.uri or "\0" in config.uri:
         yield expected("batch_config.uri", "a path or URI", config.uri)
+    elif not is_utf8(absolute_uri(config.uri, root)):
+        yield no_text("batch_config.uri", absolute_uri(config.uri, root))
     elif config.file_format in FILE_FORMATS:
         fields = [Field(name, dtype) for name, dtype in columns_of(source).items()]
         for message in check_file(absolute_uri(config.uri, root), config.file_format, fields):

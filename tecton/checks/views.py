@@ -5,11 +5,11 @@ The rules of stream feature views.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import datetime, timezone
 from typing import Any
 
 from tecton.checks.entities import is_right_entity
-from tecton.checks.findings import Finding, Findings, expected, is_a, is_positive_duration
+from tecton.checks.findings import Finding, Findings, expected, is_a, is_positive_duration, is_text
 from tecton.checks.schemas import KEY_TYPES, check_timestamp, columns_of, listed
 from tecton.checks.sources import is_event_key
 from tecton.definitions import (
@@ -23,6 +23,8 @@ from tecton.definitions import (
 from tecton.resolve import join_keys_of, only_timestamp, sequence, timestamp_of, value_fields
 from tecton.timestamps import EPOCH, micros_of
 from tecton.types import DataType, Field
+
+_LATEST = datetime.max.replace(tzinfo=timezone.utc)
 
 
 def _later_trigger(trigger: object) -> bool:
@@ -56,7 +58,7 @@ def check_view(view: StreamFeatureView) -> Findings:
             yield Finding(argument, f"is not supported yet ({reason}); leave it out")
     for field in ("online", "offline", "monitor_freshness"):
         yield from is_a(view, field, bool, "True or False")
-    yield from is_a(view, "alert_email", str, "a string", optional=True)
+    yield from is_text(view, "alert_email")
     for field in (
         "ttl",
         "batch_schedule",
@@ -82,8 +84,8 @@ def _feature_start_time(view: StreamFeatureView) -> Findings:
             )
     elif not isinstance(start, datetime):
         yield expected("feature_start_time", "a datetime", start)
-    elif micros_of(start) < micros_of(EPOCH):
-        yield expected("feature_start_time", "a time since 1970", start.isoformat())
+    elif not micros_of(EPOCH) <= micros_of(start) <= micros_of(_LATEST):
+        yield expected("feature_start_time", "a time from 1970 to 9999 (UTC)", start.isoformat())
 
 
 def _view_source(view: StreamFeatureView) -> Findings:

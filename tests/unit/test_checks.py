@@ -9,6 +9,7 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -36,6 +37,8 @@ from tecton.types import Array, Bool, Field, Float64, Int64, Map, String, Struct
 ROOT = Path("/nowhere")
 SCHEMA = [Field("user_id", String), Field("timestamp", Timestamp), Field("clicked", Int64)]
 START = datetime(2022, 1, 1)
+BEYOND_9999 = datetime(9999, 12, 31, 23, tzinfo=timezone(-timedelta(hours=14)))
+"""A time that UTC has no year for."""
 
 
 def source(**changes: Any) -> StreamSource:
@@ -165,6 +168,23 @@ def test_what_every_object_has_is_of_its_type(field: str, value: object) -> None
     assert found(user(**{field: value})) == [("user", field)]
 
 
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("description", "\ud800"),
+        ("owner", "a\udfff"),
+        ("tags", {"\ud800": "a"}),
+        ("tags", {"a": "\ud800"}),
+    ],
+)
+def test_lone_surrogate_is_no_text(field: str, value: object) -> None:
+    """The store keeps UTF-8, which has no lone surrogates."""
+    (problem,) = check([user(**{field: value})], ROOT)
+    assert problem.field == field
+    assert "lone surrogate" in problem.message
+    problem.message.encode()
+
+
 # Entities
 
 
@@ -247,6 +267,10 @@ def test_event_key_is_apart_from_join_keys_and_timestamp(key: str) -> None:
     [
         ({"uri": ""}, "uri"),
         ({"uri": None}, "uri"),
+        ({"uri": "file://[x"}, "uri"),
+        ({"uri": "file:/x%00"}, "uri"),
+        ({"uri": "x" * 5000}, "uri"),
+        ({"uri": "s3://b/\ud800"}, "uri"),
         ({"file_format": "orc"}, "file_format"),
         ({"file_format": None}, "file_format"),
         ({"file_format": "csv"}, "file_format"),
@@ -341,6 +365,12 @@ def test_files_elsewhere_are_left_to_the_jobs(uri: str) -> None:
     assert found(source(batch_config=batch(uri))) == []
 
 
+def test_repo_in_a_folder_whose_name_is_no_text() -> None:
+    """The uri that is stored begins with the repo's folder."""
+    one = source(batch_config=batch("*.parquet"))
+    assert found(one, root=Path("/nowhere/\udcff")) == [("impressions", "batch_config.uri")]
+
+
 def test_missing_delta_table(tmp_path: Path) -> None:
     """A local Delta table must be there too."""
     one = source(batch_config=batch(str(tmp_path / "table"), file_format="delta"))
@@ -402,12 +432,15 @@ def test_conversions_without_loss(arrow: pa.DataType, dtype: Any, is_right: bool
         ({"offline": None}, "offline"),
         ({"monitor_freshness": "no"}, "monitor_freshness"),
         ({"alert_email": 3}, "alert_email"),
+        ({"alert_email": "\ud800"}, "alert_email"),
         ({"feature_start_time": None}, "feature_start_time"),
         ({"feature_start_time": None, "offline": False}, "feature_start_time"),
         ({"feature_start_time": None, "online": False}, "feature_start_time"),
         ({"feature_start_time": "2022-01-01"}, "feature_start_time"),
         ({"feature_start_time": datetime(1969, 12, 31)}, "feature_start_time"),
         ({"feature_start_time": datetime.min.replace(tzinfo=timezone.utc)}, "feature_start_time"),
+        ({"feature_start_time": BEYOND_9999}, "feature_start_time"),
+        ({"feature_start_time": pd.NaT}, "feature_start_time"),
         ({"timestamp_field": "missing"}, "timestamp_field"),
         ({"timestamp_field": "clicked"}, "timestamp_field"),
         ({"timestamp_field": 3}, "timestamp_field"),
@@ -529,6 +562,20 @@ def test_wrong_features(features: Any) -> None:
     assert {(problem.what, problem.field) for problem in problems} == {
         ("FeatureService svc", "features")
     }
+
+
+def test_service_of_a_view_that_is_not_online() -> None:
+    """Its reads could never be answered, so it is refused, unless it is for training alone."""
+    for offline in (True, False):
+        one = view(online=False, offline=offline)
+        for taken in (one, one.with_name("n"), one[["clicked"]]):
+            bad = service(view(name="other", source=one.source, entities=one.entities), taken)
+            assert found(bad) == [("svc", "features")]
+            text = messages(bad)
+            assert "get-features" in text
+            assert "set online=True on clicks" in text
+            assert "online_serving_enabled=False" in text
+        assert found(service(one, online_serving_enabled=False)) == []
 
 
 def test_view_twice_needs_two_names() -> None:
