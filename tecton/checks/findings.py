@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
-from typing import NamedTuple
+from typing import NamedTuple, TypeGuard
 
 from tecton.types import show
 
@@ -62,7 +62,7 @@ def no_text(field: str, seen: str) -> Finding:
     return Finding(field, f"{show(seen)} holds a lone surrogate, which is no character; remove it")
 
 
-def is_text_mapping(value: object) -> bool:
+def is_text_mapping(value: object) -> TypeGuard[Mapping[str, str]]:
     """Is it a dict of strings by string?"""
     return isinstance(value, Mapping) and all(
         isinstance(text, str) for item in value.items() for text in item
