@@ -158,7 +158,8 @@ def _import_file(root: Path, file: Path) -> ModuleType:
 class _Reported:
     """Turns what the code inside raises into a `Problem`.
 
-    A repo's code may raise anything, `sys.exit` included; only an interrupt goes on.
+    A repo's code may raise anything, `sys.exit` and what is no `Exception` included; only an
+    interrupt goes on.
     """
 
     def __init__(self, root: Path, file: Path, problems: list[Problem]) -> None:
@@ -175,25 +176,33 @@ class _Reported:
         exc: BaseException | None,
         trace: TracebackType | None,
     ) -> bool:
-        if not isinstance(exc, (Exception, SystemExit)):
+        if exc is None or isinstance(exc, KeyboardInterrupt):
             return False
         file, line = _place(self._root, exc) or (str(self._file), 1)
-        reason = exc.msg if isinstance(exc, SyntaxError) else " ".join(str(exc).split())[:300]
         self._problems.append(
             Problem(
                 where=f"{file}:{line}",
                 what=f"file {file}",
                 field=type(exc).__name__,
-                message=f"{reason or 'no message'}; the file cannot be imported, correct it",
+                message=f"{_reason(exc) or 'no message'}; the file cannot be imported, correct it",
             )
         )
         return True
 
 
+def _reason(exc: BaseException) -> str:
+    """What an exception says, in one line."""
+    if isinstance(exc, SyntaxError):
+        return str(exc.msg or "")
+    # Unlike `str`, this takes exceptions that fail to print themselves.
+    text = traceback.format_exception_only(exc)[0].partition(": ")[2]
+    return " ".join(text.split())[:300]
+
+
 def _place(root: Path, exc: BaseException) -> tuple[str, int] | None:
     """File and line where the repo's own code failed."""
     places = [(frame.filename, frame.lineno) for frame in traceback.extract_tb(exc.__traceback__)]
-    if isinstance(exc, SyntaxError) and exc.filename:
+    if isinstance(exc, SyntaxError) and isinstance(exc.filename, str):
         places.append((exc.filename, exc.lineno))
     for name, line in reversed(places):
         if Path(name).is_absolute() and Path(name).is_relative_to(root):

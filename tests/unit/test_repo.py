@@ -126,6 +126,42 @@ def test_every_broken_file_is_a_problem_with_its_line(tmp_path: Path, write: Wri
     assert [definition.name for definition in loaded.definitions] == ["user"]
 
 
+def test_whatever_a_file_raises_is_a_problem(tmp_path: Path, write: Write) -> None:
+    """Even what is no `Exception`, and what cannot be printed."""
+    write("a_base.py", "class Odd(BaseException): ...\nraise Odd('odd')\n")
+    write("b_generator.py", "\nraise GeneratorExit\n")
+    write(
+        "c_silent.py",
+        """
+        class Silent(Exception):
+            def __str__(self):
+                raise ValueError
+        raise Silent
+        """,
+    )
+    write("d_syntax.py", "raise SyntaxError('x', (3, 1, 1, 'y'))\n")
+    write("e_exit.py", "import sys\nsys.exit()\n")
+    write("f_key.py", "raise KeyError('x')\n")
+    loaded = load_repo(tmp_path)
+    assert [(problem.where, problem.field) for problem in loaded.problems] == [
+        ("a_base.py:2", "Odd"),
+        ("b_generator.py:2", "GeneratorExit"),
+        ("c_silent.py:5", "Silent"),
+        ("d_syntax.py:1", "SyntaxError"),
+        ("e_exit.py:2", "SystemExit"),
+        ("f_key.py:1", "KeyError"),
+    ]
+    assert loaded.problems[0].message.startswith("odd; ")
+    assert loaded.problems[1].message.startswith("no message; ")
+
+
+def test_interrupt_goes_on(tmp_path: Path, write: Write) -> None:
+    """Whoever presses Ctrl-C wants no list of problems."""
+    write("a.py", "raise KeyboardInterrupt\n")
+    with pytest.raises(KeyboardInterrupt):
+        load_repo(tmp_path)
+
+
 def test_broken_file_that_others_import_is_one_problem(tmp_path: Path, write: Write) -> None:
     """Its importers fail for the same reason at the same line, which is said once."""
     write("ads/b_broken.py", "\n1 / 0\n")
