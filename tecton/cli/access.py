@@ -21,6 +21,7 @@ from tecton.access import (
 from tecton.cli.render import render_table, render_time
 from tecton.cli.session import Session, workspace_option
 from tecton.errors import Conflict
+from tecton.types import show
 
 ATTEMPTS = 10
 """How often a change of access is tried when others change it at the same time."""
@@ -56,14 +57,28 @@ def _change(session: Session, change: Callable[[AccessState], AccessState]) -> N
             return
 
 
+def _one_line(shortest: int, longest: int) -> Callable[..., str]:
+    """A check of texts for people: lists show each in one line."""
+
+    def check(context: click.Context, parameter: click.Parameter, text: str) -> str:
+        if not text.isprintable() or len(text) > longest or len(text.strip()) < shortest:
+            raise click.BadParameter(
+                f"expected {shortest} to {longest} printable characters on one line, saw "
+                f"{show(text)}"
+            )
+        return text
+
+    return check
+
+
 @click.group("service-account")
 def service_account() -> None:
     """Create, list, activate, deactivate and delete callers of the HTTP API."""
 
 
 @service_account.command()
-@click.option("-n", "--name", required=True, help="For people.")
-@click.option("-d", "--description", default="", help="For people.")
+@click.option("-n", "--name", required=True, callback=_one_line(1, 128), help="For people.")
+@click.option("-d", "--description", default="", callback=_one_line(0, 1000), help="For people.")
 @click.option("--json-out", is_flag=True, help="Print JSON.")
 @click.pass_obj
 def create(session: Session, name: str, description: str, json_out: bool) -> None:

@@ -58,6 +58,22 @@ def test_create_as_json(cli: Cli) -> None:
     assert authenticate(cli.backend.access.latest(), created["api_key"]) is not None
 
 
+@pytest.mark.parametrize(
+    "text", ["a\nb", "a\tb", "\x1b[2J", "a\0", "a\u2028b", "\udcff", "x" * 1001]
+)
+def test_texts_that_would_break_the_list(cli: Cli, text: str) -> None:
+    """A name is one printable line, and there is one; a description may be empty."""
+    before = cli.files()
+    create = ["service-account", "create"]
+    for name in (text, "", " ", "x" * 129):
+        assert "'-n' / '--name'" in cli.fails(*create, "-n", name)
+    assert "'-d' / '--description'" in cli.fails(*create, "-n", "a", "-d", text)
+    assert cli.files() == before
+    cli.ok(*create, "-n", "Zoë's 鍵 (1)", "-d", "x" * 1000)
+    cli.ok(*create, "-n", "a", "-d", "")
+    assert len(cli.ok("service-account", "list").splitlines()) == 3
+
+
 def test_list_deactivate_activate_delete(two: Cli) -> None:
     """An inactive key opens nothing; a deleted account loses its roles."""
     created = two.service_account()
