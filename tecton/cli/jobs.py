@@ -67,12 +67,15 @@ def redis() -> None:
 @redis.command()
 @click.pass_obj
 def stop(session: Session) -> None:
-    """Stop the embedded Redis; the next command that needs it starts it again."""
+    """Stop the embedded Redis, until something needs it.
+
+    A running service, and a later command or job that reads or writes features, starts it again.
+    """
     from tecton.adapters.embedded_redis import EmbeddedRedis
 
     if session.settings.redis_url is not None:
         raise click.ClickException(
-            f"TECTON_REDIS_URL says {session.settings.redis_url}, which is not ours to stop"
+            "TECTON_REDIS_URL names the Redis that is used, which is not ours to stop"
         )
     was_running = EmbeddedRedis(session.settings.store).stop()
     click.echo("Redis is stopped." if was_running else "No embedded Redis was running.")
