@@ -12,7 +12,6 @@ from tecton.applied import WorkspaceState
 from tecton.cli.render import render_count, render_time
 from tecton.cli.session import SELECTED, Session, workspace_option
 from tecton.settings import DEFAULT_STORE, REPO_MARK, find_repo
-from tecton.stores import Registry
 from tecton.version import __version__
 
 _IGNORED = (f"{DEFAULT_STORE}/", SELECTED)
@@ -30,31 +29,28 @@ def init(session: Session) -> None:
         )
     (session.folder / REPO_MARK).touch()
     ignore = session.folder / ".gitignore"
-    lines = ignore.read_text("utf-8").splitlines() if ignore.exists() else []
-    missing = [line for line in _IGNORED if line not in lines]
+    # As bytes: what is there may be in any encoding and stays as it is.
+    text = ignore.read_bytes() if ignore.exists() else b""
+    missing = [line for line in _IGNORED if line.encode() not in text.splitlines()]
     if missing:
-        ignore.write_text("".join(f"{line}\n" for line in (*lines, *missing)), "utf-8")
+        end = b"\n" if text and not text.endswith(b"\n") else b""
+        ignore.write_bytes(text + end + "".join(f"{line}\n" for line in missing).encode())
     click.echo(f"{session.folder} is a feature repo. `tecton workspace create W` comes next.")
 
 
 @click.command()
 @workspace_option
-@click.option("--limit", type=click.IntRange(min=1), default=10, help="How many; default 10.")
+@click.option("--limit", type=click.IntRange(1, 10**9), default=10, help="How many; default 10.")
 @click.pass_obj
 def log(session: Session, workspace: str | None, limit: int) -> None:
     """Show what was applied, newest first."""
     state = session.workspace(workspace)
-    for version in islice(_versions(session.backend.registry, state), limit):
+    for version in islice(session.versions(state), limit):
         what = version.comment or ("deleted" if version.deleted else "")
         click.echo(
             f"version {version.version}  {render_time(version.applied_at)}  "
             f"{version.applied_by or '-'}  {_counts(version)}{f'  ({what})' if what else ''}"
         )
-
-
-def _versions(registry: Registry, state: WorkspaceState) -> list[WorkspaceState]:
-    older = (registry.at(state.name, number) for number in range(state.version - 1, 0, -1))
-    return [state, *(version for version in older if version is not None)]
 
 
 def _counts(state: WorkspaceState) -> str:

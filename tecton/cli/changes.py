@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import sys
 from datetime import datetime
+from itertools import islice
 
 import click
 import msgspec
@@ -19,6 +20,9 @@ from tecton.plan import Plan, desired_of, make_plan
 from tecton.repo import load_repo
 from tecton.resolve import Desired
 from tecton.stores import Job
+
+SHOWN_VERSIONS = 10
+"""How many versions an error names."""
 
 _json_option = click.option(
     "--json-out", metavar="FILE", type=click.Path(dir_okay=False), help="Write the plan as JSON."
@@ -88,8 +92,21 @@ def restore(
     old = session.backend.registry.at(state.name, version)
     if old is None:
         raise NotFound(f"workspace {state.name} has no version {version}; `tecton log` shows them")
+    if old.deleted:
+        raise click.ClickException(
+            f"version {version} is the deletion of workspace {state.name}, there is nothing in it "
+            f"to restore; these versions can be restored: {_restorable(session, state)}"
+        )
     made = _show(session, state, Desired.of(old), json_out)
     _carry_out(session, made, yes, no_wait, comment=f"restored version {version}")
+
+
+def _restorable(session: Session, state: WorkspaceState) -> str:
+    """The newest versions that `restore` takes."""
+    older = islice(session.versions(state), 1, None)
+    numbers = [str(one.version) for one in older if not one.deleted]
+    more = " and older ones" if len(numbers) > SHOWN_VERSIONS else ""
+    return ", ".join(numbers[:SHOWN_VERSIONS]) + more
 
 
 def _local(session: Session, state: WorkspaceState) -> Desired:

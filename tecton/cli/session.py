@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 import os
 import pwd
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -77,7 +77,9 @@ class Session:
         if self.settings.workspace:
             return self.settings.workspace
         file = self.root / SELECTED
-        return file.read_text("utf-8").strip() or None if file.is_file() else None
+        # A damaged file selects nothing, so that `select`, as the error says, puts it right.
+        name = file.read_text("utf-8", "replace").strip() if file.is_file() else ""
+        return name if is_object_name(name) else None
 
     def select(self, name: str | None) -> None:
         """Remember the selected workspace; None for none."""
@@ -108,6 +110,14 @@ class Session:
         if state is None or state.deleted:
             raise NotFound(f"there is no workspace {name}; `tecton workspace list` shows them")
         return state
+
+    def versions(self, state: WorkspaceState) -> Iterator[WorkspaceState]:
+        """Every version of a workspace up to *state*, newest first, each read when asked for."""
+        yield state
+        for number in range(state.version - 1, 0, -1):
+            version = self.backend.registry.at(state.name, number)
+            if version is not None:
+                yield version
 
     def workspaces(self) -> list[WorkspaceState]:
         """The newest versions of all workspaces that are there, by name."""

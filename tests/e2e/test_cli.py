@@ -16,6 +16,8 @@ from tests.cli_fixtures import DEFINITIONS, Cli, cli, jobs_of
 
 __all__ = ["cli"]
 
+LATEST = "datetime(9999, 12, 31, 23, tzinfo=__import__('datetime').timezone(-timedelta(hours=14)))"
+BATCH = "__import__('tecton').FileConfig(uri='file://[x', file_format='parquet')"
 NOTHING = "🎉 The remote and local state are the same, nothing to do!"
 
 
@@ -35,6 +37,15 @@ def test_init_marks_a_repo_once(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert (tmp_path / ".tecton").is_file()
     ignored = (tmp_path / ".gitignore").read_text()
     assert ignored == "*.pyc\n.tecton_store/\n.tecton_workspace\n"
+
+
+def test_init_keeps_what_git_ignores(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Byte for byte: git takes other encodings and line ends than ours."""
+    (tmp_path / ".gitignore").write_bytes(b"caf\xe9/\r\n.tecton_workspace\r\n*.pyc")
+    Cli(tmp_path, capsys).ok("init")
+    assert (tmp_path / ".gitignore").read_bytes() == (
+        b"caf\xe9/\r\n.tecton_workspace\r\n*.pyc\n.tecton_store/\n"
+    )
 
 
 def test_init_inside_a_repo_is_refused(cli: Cli) -> None:
@@ -247,6 +258,34 @@ def test_log_and_restore(live: Cli) -> None:
     assert "no version 9" in live.fails("restore", "9", "-y")
 
 
+def test_deleted_version_is_not_restored(live: Cli) -> None:
+    """It holds nothing; the error names the versions that can come back."""
+    live.ok("apply", "-y")
+    live.ok("workspace", "delete", "prod", "-y")
+    live.ok("workspace", "create", "prod", "--live")
+    live.ok("apply", "-y")
+    before = live.files()
+    message = live.fails("restore", "3", "-y")
+    assert message == (
+        "version 3 is the deletion of workspace prod, there is nothing in it to restore; these "
+        "versions can be restored: 4, 2, 1"
+    )
+    assert live.files() == before
+    assert live.ok("restore", "2", "-y") == f"{NOTHING}\n"
+
+
+def test_error_names_the_newest_versions_only(live: Cli) -> None:
+    """After years there are many."""
+    live.ok("workspace", "delete", "prod", "-y")
+    live.ok("workspace", "create", "prod")
+    for number in range(12):
+        live.write("definitions.py", f"from tecton import Entity\ne = Entity(name='e{number}')\n")
+        live.ok("apply", "-y")
+    assert live.fails("restore", "2").endswith(
+        "can be restored: 14, 13, 12, 11, 10, 9, 8, 7, 6, 5 and older ones"
+    )
+
+
 def test_commands_work_below_the_root(live: Cli) -> None:
     """The feature repo is the nearest folder upwards with `.tecton`."""
     below = Cli(live.folder / "ads" / "deep", live.capsys)
@@ -274,6 +313,8 @@ def test_without_a_repo_the_store_must_be_named(
         ["plan", "--nonsense"],
         ["restore"],
         ["restore", "x"],
+        ["restore", "9" * 30],
+        ["log", "--limit", "9" * 30],
         ["workspace", "create"],
         ["plan", "-w", "missing"],
         ["plan", "-w", "../x"],
@@ -306,6 +347,56 @@ def test_version_and_whoami(live: Cli) -> None:
     assert "acts as admin" in out
     assert f"Store: {live.folder}/.tecton_store\n" in out
     assert "Workspace: prod\n" in out
+
+
+def test_selection_that_is_no_name_selects_nothing(live: Cli) -> None:
+    """A damaged `.tecton_workspace` is put right by the command that the error names."""
+    for damaged in (b"\xff\xfe", b"a\nb\n", b"../x", b""):
+        (live.folder / ".tecton_workspace").write_bytes(damaged)
+        assert "Workspace: none selected\n" in live.ok("whoami")
+        assert "  prod\n" in live.ok("workspace", "list")
+        assert "tecton workspace select W" in live.fails("plan")
+    live.ok("workspace", "select", "prod")
+    assert "Workspace: prod\n" in live.ok("whoami")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"TECTON_FUTURE_TOLERANCE": "99999999999999999"},
+        {"TECTON_WRITER": "99999999999999999999999"},
+        {"TECTON_WRITER": "9" * 5000},
+        {"TECTON_REDIS_URL": "garbage"},
+        {"TECTON_STORE": "s3:/bucket"},
+        {"TECTON_STORE": "\udcff"},
+        {"TECTON_URL": "ftp://h"},
+    ],
+)
+def test_wrong_setting_is_one_line(live: Cli, changes: dict[str, str]) -> None:
+    """Every command that needs the settings names the variable."""
+    live.environ.update(changes)
+    (variable,) = changes
+    for command in (["plan"], ["whoami"], ["redis", "stop"]):
+        assert live.fails(*command).startswith(variable)
+
+
+@pytest.mark.parametrize(
+    ("replaced", "by", "field"),
+    [
+        ("datetime(2022, 1, 1)", LATEST, "feature_start_time"),
+        ('"The count', r'"\ud800', "description"),
+        ("online=True", "online=False", "features"),
+        ("PushConfig()", f"PushConfig(), batch_config={BATCH}", "batch_config.uri"),
+        ("\nuser =", "\nraise GeneratorExit('x')\nuser =", "GeneratorExit"),
+    ],
+)
+def test_wrong_value_is_a_problem(live: Cli, replaced: str, by: str, field: str) -> None:
+    """Never a traceback, and never a version that cannot be served."""
+    live.change("definitions.py", {replaced: by})
+    result = live("apply", "-y")
+    assert result.code == 1
+    assert f": {field}: " in result.err
+    assert live.launcher.jobs == []
 
 
 # Due jobs
@@ -342,7 +433,9 @@ def test_nothing_is_due_without_a_live_workspace(cli: Cli) -> None:
 
 def test_other_redis_is_not_ours_to_stop(live: Cli) -> None:
     """`redis stop` ends the embedded server alone."""
-    live.environ["TECTON_REDIS_URL"] = "redis://elsewhere"
-    assert "not ours to stop" in live.fails("redis", "stop")
+    live.environ["TECTON_REDIS_URL"] = "redis://:secret@elsewhere"
+    message = live.fails("redis", "stop")
+    assert "not ours to stop" in message
+    assert "secret" not in message
     del live.environ["TECTON_REDIS_URL"]
     assert live.ok("redis", "stop") == "No embedded Redis was running.\n"
