@@ -16,6 +16,7 @@ from tecton.applied import AppliedSource, AppliedView, WorkspaceState
 from tecton.periods import Period
 from tecton.rows import batch_sequence
 from tecton.spark.batch_rows import count_rows, period_rows
+from tecton.spark.columns import column
 from tecton.spark.offline_table import BATCH, OfflineTable
 from tecton.spark.online_load import load_online
 from tecton.spark.sources import read_batch
@@ -93,31 +94,39 @@ def materialize(
     run = max(micros_of(began), table.last_run(period) + 1 if view.offline else 0)
     sequence = batch_sequence(from_micros(run))
     unique = period_rows(rows, view, sequence, period)
-    written = True
+    is_written = True
     if view.offline:
-        written = table.replace(unique, period, run, f"batch rows of {period}")
-        unique = _written(table, sequence) if written else unique
+        is_written = table.replace(unique, period, run, f"batch rows of {period}")
+        unique = _written(table, sequence, period) if is_written else unique
+    kept = unique.count() if is_written else 0
     online = 0
-    if written and view.online:
-        online = load_online(unique, view, stores.clock(), stores.open_online)
-    kept = unique.count() if written else 0
+    if is_written and view.online:
+        now = stores.clock()
+        if view.offline and view.ttl is not None:
+            # Days that nobody can see any more are not read back.
+            unique = _written(
+                table, sequence, Period(max(period.start, now - view.ttl), period.end)
+            )
+        online = load_online(unique, view, now, stores.open_online)
     return BatchReport(
         view=view.name,
         period=period,
         rows=counts.rows,
         kept=kept,
-        collapsed=counts.usable - kept if written else 0,
+        collapsed=counts.usable - kept if is_written else 0,
         keyless=counts.keyless,
         refused=counts.refused,
         online=online,
         seconds=(stores.clock() - began).total_seconds(),
-        is_overtaken=not written,
+        is_overtaken=not is_written,
     )
 
 
-def _written(table: OfflineTable, sequence: int) -> DataFrame:
-    """The rows that a run has just written, so that they are not computed again."""
+def _written(table: OfflineTable, sequence: int, period: Period) -> DataFrame:
+    """The rows that a run has just written in a period, so that they are not computed again."""
     version = table.version()
     assert version is not None, "it has just been written"  # noqa: S101
+    first, last = micros_of(period.start), micros_of(period.end) - 1
+    at = F.unix_micros(column(table.view.timestamp_field))
     is_own = (F.col("_origin") == BATCH) & (F.col("_sequence") == sequence)
-    return table.read(version).where(is_own)
+    return table.read(version, first, last).where(is_own & at.between(first, last))
