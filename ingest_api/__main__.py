@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import socket
 import sys
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from granian import Granian
 from granian.constants import Interfaces, SSLProtocols
 from granian.log import LogLevels
 
+from tecton.bootstrap import Backend
 from tecton.errors import TectonError
 from tecton.settings import Settings
 
@@ -37,6 +39,13 @@ def main() -> int:
     except TectonError as exc:
         sys.stderr.write(f"error: {exc}\n")
         return 1
+    try:
+        _check_port(arguments.host, arguments.port)
+        # No other store is touched here: their drivers' threads do not survive the fork.
+        Backend(settings).start_redis()
+    except (TectonError, OSError) as exc:
+        sys.stderr.write(f"error: {exc}\n")
+        return 1
     scheme = "http" if arguments.tls_cert is None else "https"
     sys.stdout.write(f"store {settings.store}, {scheme}://{arguments.host}:{arguments.port}\n")
     sys.stdout.flush()
@@ -54,6 +63,23 @@ def main() -> int:
         ssl_protocol_min=SSLProtocols.tls12,
     ).serve()
     return 0
+
+
+def _check_port(host: str, port: int) -> None:
+    """
+    See that nobody listens there; the server would share the port with another in silence.
+
+    Raises:
+        OSError: Somebody does, or the address is none of this machine.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        # As the server does: connections of an earlier one that linger do not matter.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as exc:
+            raise OSError(f"cannot listen on {host}:{port}: {exc.strerror}; try --port") from exc
 
 
 if __name__ == "__main__":

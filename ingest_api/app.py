@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import logging
 import uuid
+from threading import BoundedSemaphore
 
 from flask import Flask, Response, g, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
@@ -17,7 +18,20 @@ from ingest_api.ingest import add_ingest
 from ingest_api.log import log_requests, note
 from ingest_api.openapi import add_openapi
 from ingest_api.service import Service, json_answer, read_body
-from tecton.errors import InvalidRecords, RateLimited, RequestRunning, TectonError, Unavailable
+from tecton.errors import (
+    InvalidRecords,
+    RateLimited,
+    RequestRunning,
+    StoreUnavailable,
+    TectonError,
+    Unavailable,
+)
+
+MAX_RECEIVING = 48
+"""Bodies that are read at once, fewer than the server has threads: slow senders cannot take them
+all. A body that is there already is read in no time."""
+
+STORE_DOWN = "a store of this service does not answer; nothing is half done, send it again"
 
 _log = logging.getLogger(__name__)
 
@@ -25,6 +39,7 @@ _log = logging.getLogger(__name__)
 def create_app(service: Service) -> Flask:
     """The application around a service; it starts and stops nothing."""
     app = Flask("ingest_api", static_folder=None)
+    app.url_map.merge_slashes = False
 
     @app.before_request
     def identify() -> None:
@@ -32,10 +47,12 @@ def create_app(service: Service) -> Flask:
 
     log_requests(app)
 
+    receiving = BoundedSemaphore(MAX_RECEIVING)
+
     @app.before_request
     def receive() -> None:
         # Read before any answer: a client that is still sending would not see an early one.
-        g.body = read_body(service.settings.max_body_bytes)
+        g.body = read_body(service.settings.max_body_bytes, receiving)
 
     @app.after_request
     def name_request(response: Response) -> Response:
@@ -51,11 +68,11 @@ def create_app(service: Service) -> Flask:
 
 
 def _add_health(app: Flask, service: Service) -> None:
-    @app.get("/livez")
+    @app.get("/livez", provide_automatic_options=False)
     def livez() -> Response:
         return json_answer({"status": "alive"})
 
-    @app.get("/readyz")
+    @app.get("/readyz", provide_automatic_options=False)
     def readyz() -> Response:
         if service.is_ready():
             return json_answer({"status": "ready"})
@@ -63,16 +80,7 @@ def _add_health(app: Flask, service: Service) -> None:
 
 
 def _handle_errors(app: Flask) -> None:
-    @app.errorhandler(TectonError)
-    def known(error: TectonError) -> Response:
-        status = wire.status_of(error)
-        note(error=status.error_type)
-        if isinstance(error, InvalidRecords):
-            return json_answer(wire.record_errors(error), status.http)
-        response = _failure(str(error), status)
-        if isinstance(error, (Unavailable, RateLimited, RequestRunning)):
-            response.headers["Retry-After"] = str(error.retry_after)
-        return response
+    app.register_error_handler(TectonError, _known)
 
     @app.errorhandler(NoEndpoint)
     def no_endpoint(error: NoEndpoint) -> Response:
@@ -91,6 +99,22 @@ def _handle_errors(app: Flask) -> None:
             return _failure(error.name, wire.Status(error.code, "RequestValidationError", 3))
         _log.error("request %s failed", g.request_id, exc_info=error)
         return _failure(f"internal error, request id {g.request_id}", wire.INTERNAL)
+
+
+def _known(error: TectonError) -> Response:
+    status = wire.status_of(error)
+    note(error=status.error_type)
+    if isinstance(error, InvalidRecords):
+        return json_answer(wire.record_errors(error), status.http)
+    message = str(error)
+    if isinstance(error, StoreUnavailable):
+        # Paths and drivers' texts are for whoever runs the service.
+        _log.warning("request %s: %s", g.request_id, message)
+        message = STORE_DOWN
+    response = _failure(message, status)
+    if isinstance(error, (Unavailable, RateLimited, RequestRunning)):
+        response.headers["Retry-After"] = str(error.retry_after)
+    return response
 
 
 def _failure(message: str, status: wire.Status) -> Response:

@@ -263,6 +263,6 @@ DOCUMENT: dict[str, Any] = {
 def add_openapi(app: Flask) -> None:
     """Give *app* the endpoint that describes all others."""
 
-    @app.get("/openapi.json")
+    @app.get("/openapi.json", provide_automatic_options=False)
     def openapi() -> Response:
         return json_answer(DOCUMENT)

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from threading import BoundedSemaphore
 from typing import Any
 
 import msgspec
@@ -14,8 +15,9 @@ from flask import Response, g, request
 from ingest_api.log import note
 from tecton.access import ServiceAccount
 from tecton.catalog import Catalog
-from tecton.errors import RequestTooLarge
-from tecton.ingest import Clock, Ingest
+from tecton.committer import Clock
+from tecton.errors import RateLimited, RequestTooLarge
+from tecton.ingest import Ingest
 from tecton.serving import Serving
 from tecton.settings import Settings
 from tecton.stores import RequestStore
@@ -72,12 +74,31 @@ class Service:
         return body
 
 
-def read_body(limit: int) -> bytes | None:
-    """The body, whatever its content type says (curl sends a form's); None if it is too large."""
+def read_body(limit: int, receiving: BoundedSemaphore) -> bytes | None:
+    """
+    The body, whatever its content type says (curl sends a form's).
+
+    Args:
+        limit: Its greatest length.
+        receiving: Bounds how many are read at once.
+
+    Returns:
+        None if it is too large.
+
+    Raises:
+        RateLimited: Too many bodies are being received.
+    """
     if request.content_length is not None and request.content_length > limit:
         return None
-    request.max_content_length = limit + 1
-    body = request.stream.read(limit + 1)
+    if request.method in ("GET", "HEAD"):
+        return b""
+    if not receiving.acquire(blocking=False):
+        raise RateLimited("too many requests are being received at once; send again")
+    try:
+        request.max_content_length = limit + 1
+        body = request.stream.read(limit + 1)
+    finally:
+        receiving.release()
     return body if len(body) <= limit else None
 
 

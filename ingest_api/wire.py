@@ -27,11 +27,10 @@ from tecton.errors import (
 from tecton.ingest import IngestRequest, ViewCount
 from tecton.serving import FeatureValue
 from tecton.timestamps import format_micros
-from tecton.types import show
+from tecton.types import cut, show
 
-NOT_FOUND_ENDPOINT = "no such endpoint"
 MAX_NAMED_PROBLEMS = 10_000
-"""A bound on the answer's size; a request holds no more records by default."""
+"""Above this only the first problem of each record is named, so that every record still is."""
 
 
 class Status(NamedTuple):
@@ -129,15 +128,15 @@ def _records(value: Any) -> dict[str, list[Any]]:
         if not source:
             raise RequestError("Field `records` has an empty Stream Source name")
         if type(elements) is not list:
-            raise _wrong_type(f"records.{_cut(source)}", "an array of records", elements)
+            raise _wrong_type(f"records.{cut(source)}", "an array of records", elements)
         if not elements:
-            raise RequestError(f"Field `records.{_cut(source)}` holds no record")
+            raise RequestError(f"Field `records.{cut(source)}` holds no record")
         records[source] = [_record(source, i, element) for i, element in enumerate(elements)]
     return records
 
 
 def _record(source: str, index: int, element: Any) -> Any:
-    where = f"records.{_cut(source)}[{index}]"
+    where = f"records.{cut(source)}[{index}]"
     if type(element) is not dict:
         raise _wrong_type(where, 'an object {"record": …}', element)
     if "record" not in element:
@@ -235,10 +234,6 @@ def _wrong_type(field: str, expected: str, value: Any) -> RequestError:
     return RequestError(f"Field `{field}` must be {expected}, saw {show(value)}")
 
 
-def _cut(name: str) -> str:
-    return show(name)[1:-1]
-
-
 def ingest_answer(workspace: str, counts: Sequence[ViewCount]) -> dict[str, Any]:
     """The body of a 200 of `POST /ingest`."""
     metrics = [
@@ -259,7 +254,11 @@ def ingest_error(message: str, status: Status) -> dict[str, Any]:
 
 def record_errors(error: InvalidRecords) -> dict[str, Any]:
     """The body that names every bad record."""
-    listed = [_record_error(problem) for problem in error.problems[:MAX_NAMED_PROBLEMS]]
+    problems: Sequence[RecordProblem] = error.problems
+    if len(problems) > MAX_NAMED_PROBLEMS:
+        first = {(problem.source, problem.index): problem for problem in reversed(problems)}
+        problems = list(reversed(first.values()))
+    listed = [_record_error(problem) for problem in problems]
     return {"workspaceName": error.workspace, "recordErrors": listed}
 
 

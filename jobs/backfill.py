@@ -16,7 +16,7 @@ from functools import partial
 from jobs.run import chosen_views, moment, run, wait_until
 from tecton.applied import WorkspaceState
 from tecton.periods import Period
-from tecton.spark.backfill import backfill, is_backfilled, rerun
+from tecton.spark.backfill import backfill, needs_backfill, rerun
 from tecton.spark.failures import attempt_all
 from tecton.spark.tables import JobStores
 
@@ -46,8 +46,7 @@ def _work(
     if period is not None:
         return attempt_all([(view.name, rerun(stores, state, view, period)) for view in views])
     if not names:
-        runs = stores.runs.of(state.folder)
-        views = [view for view in views if not is_backfilled(runs, view)]
+        views = needs_backfill(stores, state, views)
     return attempt_all([(view.name, backfill(stores, state, view, wait_until)) for view in views])
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from tecton.stores import (
         AccessStore,
         DeltaLogs,
+        History,
         JobLauncher,
         OnlineStore,
         PushLog,
@@ -53,6 +54,13 @@ class Backend:
         from tecton.adapters.documents import DocumentAccess
 
         return DocumentAccess(self.documents)
+
+    def start_redis(self) -> None:
+        """Start the embedded Redis if it is the one that is used and does not run."""
+        if self.settings.redis_url is None:
+            from tecton.adapters.embedded_redis import EmbeddedRedis
+
+            EmbeddedRedis(self.settings.store).start()
 
     @cached_property
     def redis_url(self) -> str:
@@ -109,6 +117,13 @@ class Backend:
         from tecton.adapters.runs import DeltaRunLog
 
         return DeltaRunLog(self.settings.store)
+
+    @cached_property
+    def history(self) -> History:
+        """What is kept of views outside the online store."""
+        from tecton.adapters.history import DeltaHistory
+
+        return DeltaHistory(self.settings.store)
 
     @cached_property
     def launcher(self) -> JobLauncher:

@@ -4,20 +4,14 @@ What is applied and who may do what, as a running service knows it: read once, k
 
 from __future__ import annotations
 
-import logging
 from datetime import timedelta
-from threading import Event, Lock, Thread
+from threading import Lock
 
 from tecton.access import AccessState, Role, ServiceAccount, authenticate, role_in
 from tecton.applied import AppliedSource, WorkspaceState
 from tecton.errors import AuthenticationFailed, AuthorizationFailed, TectonError
 from tecton.schema import RecordChecker
 from tecton.stores import AccessStore, Registry
-
-REFRESH_EVERY = timedelta(seconds=1)
-"""Changes hold within 5 s (contract §2)."""
-
-_log = logging.getLogger(__name__)
 
 
 class Catalog:
@@ -41,17 +35,40 @@ class Catalog:
         self._refreshing = Lock()
 
     def refresh(self) -> None:
-        """Read what has changed since the last time."""
+        """
+        Read what has changed since the last time.
+
+        Raises:
+            TectonError: Something could not be read. What is known of it stays in force, and
+                everything else is fresh.
+        """
         with self._refreshing:
-            access = self._access_store.latest()
-            found = {}
+            failures: list[TectonError] = []
+            try:
+                self._access = self._access_store.latest()
+            except TectonError as exc:
+                failures.append(exc)
+            found = dict(self._workspaces)
             for name in self._registry.workspaces():
-                state = self._registry.latest(name)
-                if state is not None and not state.deleted:
-                    found[name] = state
+                self._read(name, found, failures)
             versions = {(state.id, state.version) for state in found.values()}
             checkers = {k: c for k, c in self._checkers.items() if k[:2] in versions}
-            self._access, self._workspaces, self._checkers = access, found, checkers
+            self._workspaces, self._checkers = found, checkers
+            for failure in failures:
+                raise failure
+
+    def _read(
+        self, name: str, found: dict[str, WorkspaceState], failures: list[TectonError]
+    ) -> None:
+        try:
+            state = self._registry.latest(name)
+        except TectonError as exc:
+            failures.append(exc)
+            return
+        if state is None or state.deleted:
+            found.pop(name, None)
+        else:
+            found[name] = state
 
     def workspace(self, name: str) -> WorkspaceState | None:
         """The newest state of a workspace; None if there is none of that name."""
@@ -95,36 +112,3 @@ class Catalog:
             views = state.views_by_source[source.name]
             checker = self._checkers[key] = RecordChecker(source, views, self._tolerance)
         return checker
-
-
-class Refresher:
-    """Keeps a catalog fresh from a thread of its own.
-
-    Args:
-        catalog: The catalog.
-    """
-
-    def __init__(self, catalog: Catalog) -> None:
-        self._catalog = catalog
-        self._stopping = Event()
-        self._thread = Thread(target=self._run, name="catalog", daemon=True)
-
-    def start(self) -> None:
-        """Begin."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """End, after the refresh that is under way."""
-        self._stopping.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        while not self._stopping.wait(REFRESH_EVERY.total_seconds()):
-            self._refresh()
-
-    def _refresh(self) -> None:
-        try:
-            self._catalog.refresh()
-        except TectonError as exc:
-            # What is known stays in force; the next try is a second away.
-            _log.warning("definitions and roles could not be refreshed: %s", exc)

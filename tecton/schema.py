@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from itertools import islice
 from typing import Any
 
 from tecton.applied import AppliedSource, AppliedView
@@ -13,6 +14,9 @@ from tecton.errors import RecordProblem
 from tecton.rows import JOIN_KEY_MAX_BYTES, Record, row_of
 from tecton.timestamps import MICROSECOND, parse_rfc3339
 from tecton.types import Timestamp, ValueMismatch, show
+
+MAX_MESSAGES = 20
+"""About one record; a bound on what a bad request costs."""
 
 OUTSIDE_TTL = "timestamp value is outside of the serving TTL defined for Feature View {view}"
 
@@ -54,7 +58,7 @@ class RecordChecker:
             return [self._problem(index, f"record must be an object, saw {show(raw)}")]
         values, messages = self._values(raw)
         if messages:
-            return [self._problem(index, message) for message in messages]
+            return [self._problem(index, message) for message in messages[:MAX_MESSAGES]]
         times = {name: _micros(values[name]) for name in self._times}
         problems = [*self._absolute_bounds(index, times, values, now)]
         problems += self._view_bounds(index, times, now)
@@ -83,10 +87,10 @@ class RecordChecker:
             except ValueMismatch as exc:
                 messages.append(f"field `{name}{exc.path}`: {exc}")
         if len(raw) > len(self._names) or messages:
+            unknown = (name for name in raw if name not in self._names)
             messages += [
                 f"unknown field {show(name)}: the schema of {self._source.name} has no such field"
-                for name in raw
-                if name not in self._names
+                for name in islice(unknown, MAX_MESSAGES)
             ]
         if not messages:
             messages = [message for name in self._keys for message in _key_rules(name, values)]

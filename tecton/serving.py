@@ -15,7 +15,7 @@ from tecton.errors import NotFound, RequestError
 from tecton.rows import decode_body, encode_key
 from tecton.stores import OnlineStore, Stored
 from tecton.timestamps import micros_of
-from tecton.types import DataType, Int64, ValueMismatch, show
+from tecton.types import DataType, Int64, ValueMismatch, cut, show
 
 NO_SERVICE = (
     "Unable to query FeatureService `{service}` for workspace `{workspace}`. Newly created feature "
@@ -85,11 +85,11 @@ class Serving:
         """
         state = self._catalog.workspace(workspace)
         if state is None:
-            raise NotFound(NO_SERVICE.format(service=service, workspace=workspace))
+            raise NotFound(NO_SERVICE.format(service=cut(service), workspace=cut(workspace)))
         self._catalog.require(account, state, Role.CONSUMER)
         found = state.service_by_name.get(service)
         if found is None or not state.live or not found.online_serving_enabled:
-            raise NotFound(NO_SERVICE.format(service=service, workspace=workspace))
+            raise NotFound(NO_SERVICE.format(service=cut(service), workspace=cut(workspace)))
         keys = _lookups(state, found, join_keys)
         wanted = [key for key in keys if key is not None]
         rows = iter(self._online.read(wanted))

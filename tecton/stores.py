@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import NamedTuple, Protocol
 
 from tecton.access import AccessState
-from tecton.applied import WorkspaceState
+from tecton.applied import AppliedView, WorkspaceState
 from tecton.rows import FeatureRow
 
 
@@ -56,18 +56,32 @@ class PushLog(Protocol):
     def last_batch(self) -> int:
         """The number of the newest batch, 0 for none."""
 
+    def settle(self, now: datetime) -> int:
+        """
+        Find out what became of an `append` that failed; `last_batch` is true afterwards.
+
+        Args:
+            now: UTC.
+
+        Returns:
+            `last_batch`.
+
+        Raises:
+            WriterFenced: Another process has opened the log since.
+        """
+
     def append(self, entries: Sequence[LogEntry], accepted_at: datetime) -> None:
         """
         Make one batch durable; when it returns, power may fail.
 
         Args:
-            entries: All of batch `last_batch + 1`.
+            entries: All of the batch after the one that `settle` answered, and numbered so.
             accepted_at: UTC; decides the partition.
 
         Raises:
             WriterFenced: Another process has opened the log since.
-            StoreUnavailable: Nothing was written, or nobody can know yet; `last_batch` tells
-                after the next successful call.
+            StoreUnavailable: Nothing was written, or nobody can know yet; `settle` finds out.
+            ValueError: The entries have another batch's number.
         """
 
     def read_after(self, batch_no: int) -> Iterator[Sequence[LogEntry]]:
@@ -111,8 +125,23 @@ class OnlineStore(Protocol):
             ViewNotLoaded: One of the views is not marked as loaded.
         """
 
-    def mark_loaded(self, views: Sequence[str]) -> None:
-        """Say that all rows of these views are there, so that a missing key means no row."""
+    def begin_load(self, view: str) -> str:
+        """Say that all rows of a view are going to be offered; answers what to end it with."""
+
+    def mark_loaded(self, views: Sequence[str], load: str | None = None) -> None:
+        """
+        Say that all rows of these views are there, so that a missing key means no row.
+
+        Args:
+            views: The views.
+            load: What `begin_load` has answered; None where there was nothing to offer.
+
+        Raises:
+            StoreUnavailable: The store has lost data since the load began; load again.
+        """
+
+    def unloaded(self, views: Sequence[str]) -> Sequence[str]:
+        """Those of *views* that are not marked as loaded."""
 
 
 class Claim(NamedTuple):
@@ -164,6 +193,22 @@ class RequestStore(Protocol):
         """Take tokens from all buckets and answer 0, or from none and answer how long to wait.
 
         A request for more than a bucket's size waits for a full one.
+        """
+
+
+class History(Protocol):
+    """What is kept of views outside the online store, to fill that again."""
+
+    def rows(
+        self, state: WorkspaceState, view: AppliedView, since: int | None
+    ) -> Iterator[Sequence[FeatureRow]]:
+        """
+        All rows of a view that could be the newest of their key, in chunks.
+
+        Args:
+            state: The workspace.
+            view: The view; batch rows are kept only of one with `offline=True`.
+            since: The oldest event timestamp of use, µs since the epoch; None: all.
         """
 
 
@@ -240,6 +285,15 @@ class Run(NamedTuple):
     started: datetime
     ended: datetime
     report: str
+
+
+BACKFILL = "backfill"
+"""The kind of run that loads a view for the first time, or anew."""
+
+
+def is_backfilled(runs: Sequence[Run], view: AppliedView) -> bool:
+    """Has a backfill of this generation of the view ended?"""
+    return any(run.view_id == view.id and run.kind == BACKFILL for run in runs)
 
 
 class RunLog(Protocol):

@@ -110,6 +110,7 @@ class InMemoryOnlineStore:
         self.rows: dict[tuple[str, str], FeatureRow] = {}
         self.is_down = False
         self._loaded: set[str] = set()
+        self._loads: set[tuple[str, str]] = set()
         self._applied: dict[str, int] = {}
         self._sequence = 0
 
@@ -151,10 +152,23 @@ class InMemoryOnlineStore:
         found = [self.rows.get(key) for key in keys]
         return [row and Stored(row.timestamp, row.sequence, row.body) for row in found]
 
-    def mark_loaded(self, views: Sequence[str]) -> None:
+    def begin_load(self, view: str) -> str:
+        """Say that all rows of a view are going to be offered."""
+        self._check()
+        self._loads.add((view, load := new_id()))
+        return load
+
+    def mark_loaded(self, views: Sequence[str], load: str | None = None) -> None:
         """Say that all rows of these views are there."""
         self._check()
+        if load is not None and not {(view, load) for view in views} <= self._loads:
+            raise StoreUnavailable("the online store has lost data since the load began")
         self._loaded.update(views)
+
+    def unloaded(self, views: Sequence[str]) -> Sequence[str]:
+        """Those of *views* that are not marked as loaded."""
+        self._check()
+        return [view for view in views if view not in self._loaded]
 
     def flush(self) -> None:
         """Lose everything, as an emptied Redis does."""
@@ -183,10 +197,16 @@ class InMemoryPushLog:
         """All that was accepted, in order."""
         return [entry for batch in self.batches for entry in batch]
 
+    def settle(self, now: datetime) -> int:
+        """Nothing is ever unknown here."""
+        return self.last_batch
+
     def append(self, entries: Sequence[LogEntry], accepted_at: datetime) -> None:
         """Keep one batch."""
         if self.is_down:
             raise StoreUnavailable("the push log is down")
+        if {entry.batch_no for entry in entries} != {self.last_batch + 1}:
+            raise ValueError(f"the entries must be those of batch {self.last_batch + 1}")
         self.batches.append(list(entries))
 
     def read_after(self, batch_no: int) -> Iterator[Sequence[LogEntry]]:

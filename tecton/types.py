@@ -79,6 +79,11 @@ def show(value: object) -> str:
     return text if len(text) <= SHOWN_MAX_CHARACTERS else text[: SHOWN_MAX_CHARACTERS - 1] + "…"
 
 
+def cut(name: str) -> str:
+    """A name from outside as messages show it: without quotes, cut to 100 characters."""
+    return show(name)[1:-1] if len(name) <= SHOWN_MAX_CHARACTERS - 2 else show(name)[1:]
+
+
 def _repr(value: object) -> str:
     """Python's repr, without building a huge one: containers are shown by kind and size."""
     if isinstance(value, int) and abs(value) >= 10**SHOWN_MAX_CHARACTERS:

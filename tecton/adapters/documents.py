@@ -43,6 +43,7 @@ class Documents:
         self._name = store
         self._folder = _local_folder(store)
         self._opened: obstore.store.ObjectStore | None = None
+        self._inode: tuple[int, int] | None = None
 
     @property
     def _store(self) -> obstore.store.ObjectStore:
@@ -51,13 +52,18 @@ class Documents:
                 self._opened = from_url(self._name)
             else:
                 self._opened = LocalStore(self._folder, mkdir=True)
+                self._inode = _inode(self._folder)
+        elif self._folder is not None and _inode(self._folder) != self._inode:
+            # Unmounted or moved away: making it anew would tear one store into two.
+            raise FileNotFoundError(f"the folder {self._folder} is not the one that was opened")
         return self._opened
 
     def get(self, path: str) -> bytes | None:
         """The document at *path*, None if there is none."""
         with self._failures(f"read {path}"):
+            store = self._store
             try:
-                return bytes(obstore.get(self._store, path).bytes())
+                return bytes(obstore.get(store, path).bytes())
             except FileNotFoundError:
                 return None
 
@@ -220,6 +226,11 @@ def _local_folder(store: str) -> Path | None:
     if store.startswith("file://"):
         return Path(url2pathname(urlsplit(store).path))
     return None if "://" in store else Path(store)
+
+
+def _inode(folder: Path) -> tuple[int, int]:
+    status = folder.stat()
+    return status.st_dev, status.st_ino
 
 
 def _sync(root: Path, path: str) -> None:

@@ -17,12 +17,16 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from enum import Enum
 from importlib.util import find_spec
 from pathlib import Path
 
 import redis
+from redis.backoff import NoBackoff
+from redis.exceptions import BusyLoadingError, RedisError
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+from redis.retry import Retry
 
 from tecton.errors import SettingsError, StoreUnavailable
 
@@ -33,22 +37,28 @@ _POLL_SECONDS = 0.02
 class EmbeddedRedis:
     """The embedded server of one store.
 
+    Lock, append-only file and the socket's whereabouts are kept in one data folder (in the store,
+    if that is local), so all who know the store find the one server.
+
     Args:
         store: The store's path or URI; decides socket and data folder.
     """
 
     def __init__(self, store: str) -> None:
-        self._store = store
-        digest = hashlib.sha256(store.encode()).hexdigest()[:16]
-        self._folder = private_folder()
-        self._socket = self._folder / f"{digest}.sock"
-        self._lock = self._folder / f"{digest}.lock"
-        self._data = self._folder / digest if "://" in store else Path(store) / "redis"
+        self._digest = hashlib.sha256(store.encode()).hexdigest()[:16]
+        self._data = private_folder() / self._digest if "://" in store else Path(store) / "redis"
 
     @property
     def url(self) -> str:
         """Where the server listens, whether it runs or not."""
         return f"unix://{self._socket}"
+
+    @property
+    def _socket(self) -> Path:
+        try:
+            return Path((self._data / "socket").read_text())
+        except FileNotFoundError:
+            return private_folder() / f"{self._digest}.sock"
 
     def start(self) -> str:
         """
@@ -59,18 +69,26 @@ class EmbeddedRedis:
 
         Raises:
             SettingsError: There is no `redis-server` on this machine.
-            StoreUnavailable: It did not come up.
+            StoreUnavailable: It did not come up, or runs and does not answer.
         """
+        if self._state() is _State.UP:
+            return self.url
+        self._data.mkdir(parents=True, exist_ok=True)
         with self._locked():
-            if not self._answers():
+            if self._state() is _State.DOWN:
                 self._launch()
+            # Loading or frozen: a second server on the same file would tear it apart.
+            _wait(lambda: self._state() is _State.UP, f"the embedded Redis; see {self._log}")
         return self.url
 
     def stop(self) -> bool:
         """Save and stop the server; False if none ran."""
+        if not self._data.is_dir():
+            return False
         with self._locked():
-            if not self._answers():
+            if self._state() is _State.DOWN:
                 return False
+            _wait(lambda: self._state() is _State.UP, f"the embedded Redis; see {self._log}")
             with self._client() as client:
                 process = int(client.info("server")["process_id"])
                 try:
@@ -80,45 +98,63 @@ class EmbeddedRedis:
             _wait(lambda: not _is_alive(process), f"the embedded Redis (pid {process}) to end")
             return True
 
+    @property
+    def _log(self) -> Path:
+        return self._data / "redis.log"
+
     def _launch(self) -> None:
-        self._data.mkdir(parents=True, exist_ok=True)
-        self._socket.unlink(missing_ok=True)
-        log = self._data / "redis.log"
+        socket = private_folder() / f"{self._digest}.sock"
+        socket.unlink(missing_ok=True)
+        (self._data / "socket").write_text(str(socket))
         command = [
             _server(),
             *("--port", "0"),
-            *("--unixsocket", str(self._socket)),
+            *("--unixsocket", str(socket)),
             *("--unixsocketperm", "700"),
             *("--dir", str(self._data)),
             *("--appendonly", "yes"),
             *("--save", ""),
             *("--maxmemory-policy", "noeviction"),
-            *("--logfile", str(log)),
+            *("--logfile", str(self._log)),
             *("--daemonize", "yes"),
         ]
-        subprocess.run(  # the server found on this machine, arguments of our own
-            command, check=True, stdout=subprocess.DEVNULL, env={**os.environ, "LC_ALL": "C"}
+        started = subprocess.run(
+            command, check=False, stdout=subprocess.DEVNULL, env={**os.environ, "LC_ALL": "C"}
         )
-        _wait(self._answers, f"the embedded Redis to start; see {log}")
+        if started.returncode != 0:
+            raise StoreUnavailable(f"the embedded Redis does not start; see {self._log}")
 
-    def _answers(self) -> bool:
-        if not self._socket.exists():
-            return False
+    def _state(self) -> _State:
         with self._client() as client:
             try:
-                return bool(client.ping())
-            except (RedisConnectionError, RedisError):
-                # Refused: nobody listens. Busy loading: not ready yet.
-                return False
+                client.ping()
+            except RedisTimeoutError:
+                return _State.BUSY
+            except BusyLoadingError:
+                return _State.BUSY
+            except RedisConnectionError:
+                # Refused or no socket: nobody listens.
+                return _State.DOWN
+            return _State.UP
 
     def _client(self) -> redis.Redis:
-        return redis.Redis(unix_socket_path=str(self._socket), socket_timeout=5)
+        return redis.Redis(
+            unix_socket_path=str(self._socket), socket_timeout=2, retry=Retry(NoBackoff(), 0)
+        )
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        with self._lock.open("w") as lock:
+        with (self._data / "lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
+
+
+class _State(Enum):
+    """What a server says when asked."""
+
+    UP = "answers"
+    BUSY = "runs, but does not answer yet"
+    DOWN = "does not run"
 
 
 def private_folder() -> Path:

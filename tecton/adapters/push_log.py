@@ -19,6 +19,7 @@ from typing import Any, NamedTuple, NoReturn
 
 import msgspec
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
@@ -113,12 +114,29 @@ class DeltaPushLog:
         """The number of the newest batch, 0 for none."""
         return self._last_batch
 
-    def append(self, entries: Sequence[LogEntry], accepted_at: datetime) -> None:
-        """Make one batch durable."""
+    def settle(self, now: datetime) -> int:
+        """Find out what became of an append that ended without an outcome."""
         if self._is_fenced:
             raise WriterFenced(_FENCED)
-        self._settle(accepted_at)
-        batch_no = self._last_batch + 1
+        if self._pending is not None:
+            # Putting the same entry again makes the outcome known: it is there now, once.
+            self._commit(self._pending.entry)
+            self._last_batch = self._pending.batch_no
+            self._pending = None
+        idle = self._used_at is not None and now - self._used_at > REOPEN_AFTER
+        self._used_at = now
+        if idle:
+            mine = self._epoch
+            self._load()
+            if self._epoch != mine:
+                self._stop()
+        return self._last_batch
+
+    def append(self, entries: Sequence[LogEntry], accepted_at: datetime) -> None:
+        """Make one batch durable."""
+        batch_no = self.settle(accepted_at) + 1
+        if {entry.batch_no for entry in entries} != {batch_no}:
+            raise ValueError(f"the entries must be those of batch {batch_no}")
         partition = accepted_at.date().isoformat()
         name = f"{batch_no:012d}-{uuid.uuid4().hex}.parquet"
         file = f"accepted_date={partition}/{name}"
@@ -134,19 +152,10 @@ class DeltaPushLog:
 
     def read_after(self, batch_no: int) -> Iterator[Sequence[LogEntry]]:
         """The batches above *batch_no*, in order, each whole."""
-        columns = _FILE_SCHEMA.names
         try:
-            rows = (
-                DeltaTable(self._url)
-                .to_pyarrow_dataset()
-                .to_table(columns=columns, filter=pa.compute.field("batch_no") > batch_no)
-                .sort_by([("batch_no", "ascending"), ("sequence", "ascending")])
-            )
-        except (DeltaError, OSError) as exc:
+            yield from read_batches(DeltaTable(self._url), batch_no)
+        except (DeltaError, OSError, pa.ArrowException) as exc:
             raise StoreUnavailable(f"the push table {self._url} cannot be read: {exc}") from exc
-        entries = map(_log_entry, rows.to_pylist())
-        for _, batch in groupby(entries, key=attrgetter("batch_no")):
-            yield list(batch)
 
     def close(self) -> None:
         """Nothing is held open."""
@@ -181,21 +190,6 @@ class DeltaPushLog:
         self._epoch += 1
         info = {"commitInfo": {"operation": "EPOCH", "token": uuid.uuid4().hex}}
         self._commit(_lines([info, _txn(self._epoch_app, self._epoch)]))
-
-    def _settle(self, accepted_at: datetime) -> None:
-        """Find out what became of an append that ended without an outcome."""
-        idle = self._used_at is not None and accepted_at - self._used_at > REOPEN_AFTER
-        self._used_at = accepted_at
-        if idle and self._pending is None:
-            mine = self._epoch
-            self._load()
-            if self._epoch != mine:
-                self._stop()
-        if self._pending is not None:
-            # Putting the same entry again makes the outcome known: it is there now, once.
-            self._commit(self._pending.entry)
-            self._last_batch = self._pending.batch_no
-            self._pending = None
 
     def _commit(self, entry: bytes) -> None:
         """Put *entry* at the next free version."""
@@ -262,6 +256,17 @@ class DeltaPushLog:
         }
         txn = _txn(self._batch_app, batch_no, millis)
         return _lines([{"commitInfo": info}, txn, {"add": add}])
+
+
+def read_batches(table: DeltaTable, batch_no: int) -> Iterator[Sequence[LogEntry]]:
+    """The batches of a push table above *batch_no*, in order, each whole."""
+    rows = (
+        table.to_pyarrow_dataset()
+        .to_table(columns=_FILE_SCHEMA.names, filter=pc.field("batch_no") > batch_no)
+        .sort_by([("batch_no", "ascending"), ("sequence", "ascending")])
+    )
+    for _, batch in groupby(map(_log_entry, rows.to_pylist()), key=attrgetter("batch_no")):
+        yield list(batch)
 
 
 def _log_entry(row: dict[str, Any]) -> LogEntry:

@@ -13,7 +13,6 @@ from redis.backoff import ExponentialBackoff
 from redis.commands.core import Script
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
-from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
 from tecton.errors import StoreUnavailable
@@ -23,12 +22,11 @@ TIMEOUT_SECONDS = 5.0
 
 def connect(url: str) -> redis.Redis:
     """A client of the server at *url* (`redis://`, `rediss://`, `unix://`); connects lazily."""
-    # Every command of ours may be sent twice: scripts compare before they set, and a sequence
-    # that is reserved in vain leaves a gap that nobody minds.
+    # Every command of ours may be sent twice: scripts compare before they set, a claim knows its
+    # own token, and a sequence or token that is taken in vain is missed by nobody. After a
+    # time-out it is not sent again: whoever waits has waited long enough.
     retry = Retry(
-        ExponentialBackoff(cap=0.2, base=0.02),
-        2,
-        supported_errors=(RedisConnectionError, RedisTimeoutError),
+        ExponentialBackoff(cap=0.2, base=0.02), 2, supported_errors=(RedisConnectionError,)
     )
     return redis.Redis.from_url(
         url,

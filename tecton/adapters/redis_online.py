@@ -5,11 +5,13 @@ A value is the row's (timestamp, sequence) as two big-endian 64-bit integers, th
 Scripts compare and set in one step, so any number of writers may offer rows in any order.
 
 Key spaces: `tecton:f:` feature rows, `tecton:l:` loaded markers, `tecton:w:` how far each push
-log is applied, `tecton:seq` the sequence counter. `{0}` is the hash tag of the only bucket.
+log is applied, `tecton:b:` loads under way, `tecton:seq` the sequence counter. `{0}` is the hash
+tag of the only bucket.
 """
 
 from __future__ import annotations
 
+import secrets
 import struct
 from collections.abc import Iterable, Sequence
 from itertools import islice
@@ -18,12 +20,15 @@ from typing import Any
 import redis
 
 from tecton.adapters.redis_client import answer, connect, script
-from tecton.errors import ViewNotLoaded
+from tecton.errors import StoreUnavailable, ViewNotLoaded
 from tecton.rows import FeatureRow
 from tecton.stores import Stored
 
 ROWS_PER_CALL = 1000
 """A script blocks every reader: 1,000 rows take a few milliseconds."""
+
+LOAD_MS = 7 * 24 * 3_600_000
+"""No load takes longer than a week."""
 
 _ORDER = struct.Struct(">qq")
 _SEQUENCE = "tecton:seq"
@@ -36,6 +41,7 @@ class RedisOnlineStore:
         self.client = client
         self._reserve = script(client, "reserve")
         self._upsert = script(client, "upsert")
+        self._mark = script(client, "loaded")
 
     @classmethod
     def connect(cls, url: str) -> RedisOnlineStore:
@@ -78,10 +84,30 @@ class RedisOnlineStore:
             )
         return [None if value is None else _stored(value) for value in answers[len(views) :]]
 
-    def mark_loaded(self, views: Sequence[str]) -> None:
+    def begin_load(self, view: str) -> str:
+        """Say that all rows of a view are going to be offered."""
+        load = secrets.token_hex(8)
+
+        def begin() -> None:
+            self.client.hset(_loading(view), load, "1")
+            self.client.pexpire(_loading(view), LOAD_MS)
+
+        answer(begin)
+        return load
+
+    def mark_loaded(self, views: Sequence[str], load: str | None = None) -> None:
         """Say that all rows of these views are there."""
-        if views:
-            answer(lambda: self.client.mset({_loaded(view): b"1" for view in views}))
+        keys = [key for view in views for key in (_loaded(view), _loading(view))]
+        if keys and not answer(lambda: self._mark(keys=keys, args=[load or ""])):
+            raise StoreUnavailable(
+                "the online store has lost data while a feature view was being loaded; load it "
+                "again"
+            )
+
+    def unloaded(self, views: Sequence[str]) -> Sequence[str]:
+        """Those of *views* that are not marked as loaded."""
+        markers = answer(lambda: self.client.mget(map(_loaded, views))) if views else []
+        return [view for view, marker in zip(views, markers, strict=True) if marker is None]
 
     def _offer(
         self,
@@ -103,6 +129,10 @@ def _row(view: str, key: str) -> str:
 
 def _loaded(view: str) -> str:
     return f"tecton:l:{{0}}:{view}"
+
+
+def _loading(view: str) -> str:
+    return f"tecton:b:{{0}}:{view}"
 
 
 def _watermark(log: str) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+from pathlib import Path
 from typing import TextIO
 
 from tecton.adapters.embedded_redis import private_folder
@@ -36,9 +37,9 @@ class WriterSlot:
         Raises:
             SettingsError: None of the next 64 is free.
         """
-        digest = hashlib.sha256(store.encode()).hexdigest()[:16]
+        folder = _lock_folder(store)
         for number in range(first, first + MAX_SLOTS):
-            lock = (private_folder() / f"{digest}.writer-{number}.lock").open("w")
+            lock = (folder / f"writer-{number}.lock").open("w")
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -50,3 +51,13 @@ class WriterSlot:
     def release(self) -> None:
         """Let others have the slot."""
         self._lock.close()
+
+
+def _lock_folder(store: str) -> Path:
+    """In a local store, where all who use it look; else a folder of this host."""
+    if "://" not in store and not store.startswith("dbfs:"):
+        folder = Path(store) / "locks"
+    else:
+        folder = private_folder() / hashlib.sha256(store.encode()).hexdigest()[:16]
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder

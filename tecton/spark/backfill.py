@@ -14,10 +14,9 @@ from tecton.spark.materialize import BatchReport, materialize
 from tecton.spark.push_tables import pin_push_tables
 from tecton.spark.pushed import PushReport, add_all_pushed, offer_pushed
 from tecton.spark.tables import JobStores
-from tecton.stores import Run
+from tecton.stores import BACKFILL, Run, is_backfilled
 from tecton.timestamps import EPOCH
 
-BACKFILL = "backfill"
 PERIOD = "period"
 SETTLE = timedelta(seconds=10)
 """After an apply, how long a service may still accept records without knowing of it."""
@@ -87,9 +86,21 @@ def rerun(
         _record(stores, state, view, PERIOD, period, began, [report])
 
 
-def is_backfilled(runs: Sequence[Run], view: AppliedView) -> bool:
-    """Has the view's backfill ended?"""
-    return any(run.view_id == view.id and run.kind == BACKFILL for run in runs)
+def needs_backfill(
+    stores: JobStores, state: WorkspaceState, views: Sequence[AppliedView]
+) -> list[AppliedView]:
+    """
+    The views that are not loaded: no backfill has ended, or the online store has lost them.
+
+    Args:
+        stores: What the job works on.
+        state: The workspace.
+        views: Which views.
+    """
+    runs = stores.runs.of(state.folder)
+    online = [view.id for view in views if view.online]
+    lost = set(stores.open_online().unloaded(online)) if online else set()
+    return [view for view in views if view.id in lost or not is_backfilled(runs, view)]
 
 
 def _steps(
@@ -101,6 +112,8 @@ def _steps(
     wait_until: Callable[[datetime], None],
     settle: timedelta,
 ) -> Iterator[BatchReport | PushReport]:
+    # What is lost from here on, by an emptied store for instance, is noticed at the end.
+    load = stores.open_online().begin_load(view.id) if view.online else None
     if whole is not None:
         for period in split(whole, view.max_backfill_interval):
             yield materialize(stores, state, source, view, period)
@@ -111,7 +124,7 @@ def _steps(
         added = add_all_pushed(stores, state, view)
     if view.online:
         offered = _offer_all(stores, state, source, view, wait_until, settle)
-        stores.open_online().mark_loaded([view.id])
+        stores.open_online().mark_loaded([view.id], load)
     yield PushReport(view.name, added, offered, (stores.clock() - began).total_seconds())
 
 

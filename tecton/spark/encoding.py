@@ -6,15 +6,15 @@ The functions made here run on executors, by `mapInArrow`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
 
 import pyarrow as pa
 
 from tecton.applied import AppliedView
-from tecton.rows import FeatureRow, encode_body, row_of
+from tecton.arrow_rows import canonical_values, feature_rows
+from tecton.rows import encode_body
 from tecton.stores import OnlineStore
-from tecton.types import Bool, Field, Int64, String
+from tecton.types import Field
 
 BODY = "#body"
 EVENT = "#event"
@@ -23,8 +23,6 @@ OFFERED = "offered"
 """Names that no column of a schema can have."""
 
 _Batches = Iterable[pa.RecordBatch]
-_UNCHANGED = (Bool, Int64, String)
-"""Types whose native and canonical values are the same."""
 
 
 def event_fields(view: AppliedView) -> list[Field]:
@@ -65,39 +63,19 @@ def offer_to(
         view: Its columns are in the frame, with the timestamp in µs as `#micros`, and `_sequence`.
         open_online: Connects to the online store; called on the executor.
     """
-    fields = (*view.key_fields, *view.value_fields)
 
     def offer(batches: _Batches) -> _Batches:
         online = None
         for batch in batches:
             online = online or open_online()
-            online.upsert(_feature_rows(view, fields, batch))
+            online.upsert(feature_rows(view, batch, MICROS))
             yield pa.RecordBatch.from_pydict({OFFERED: pa.array([batch.num_rows], pa.int64())})
 
     return offer
 
 
-def _feature_rows(
-    view: AppliedView, fields: Sequence[Field], batch: pa.RecordBatch
-) -> Iterator[FeatureRow]:
-    names = [field.name for field in fields]
-    values = zip(*(_canonical(batch, field) for field in fields), strict=True)
-    times = batch.column(MICROS).to_pylist()
-    sequences = batch.column("_sequence").to_pylist()
-    for row, timestamp, sequence in zip(values, times, sequences, strict=True):
-        yield row_of(view, dict(zip(names, row, strict=True)), timestamp, sequence)
-
-
 def _bodies(batch: pa.RecordBatch, fields: Sequence[Field]) -> pa.Array:
     if not fields:
         return pa.array([encode_body([])] * batch.num_rows, pa.binary())
-    columns = [_canonical(batch, field) for field in fields]
+    columns = [canonical_values(batch, field) for field in fields]
     return pa.array([encode_body(row) for row in zip(*columns, strict=True)], pa.binary())
-
-
-def _canonical(batch: pa.RecordBatch, field: Field) -> list[Any]:
-    values: list[Any] = batch.column(batch.schema.get_field_index(field.name)).to_pylist()
-    if field.dtype in _UNCHANGED:
-        return values
-    convert = field.dtype.from_native
-    return [None if value is None else convert(value) for value in values]

@@ -15,7 +15,7 @@ from pyspark.sql import functions as F
 
 from tecton.applied import AppliedView, WorkspaceState
 from tecton.periods import Period, due_periods
-from tecton.spark.backfill import backfill, is_backfilled, rerun
+from tecton.spark.backfill import backfill, needs_backfill, rerun
 from tecton.spark.columns import only_row
 from tecton.spark.failures import attempt_all
 from tecton.spark.materialize import BatchReport
@@ -37,7 +37,8 @@ def frontfill(
     """
     Run all that is due for some views of a workspace.
 
-    A backfill that was never started, or never ended, is due as well.
+    A backfill that was never started or never ended is due as well, and that of a view which the
+    online store has lost.
 
     Args:
         stores: What the job works on.
@@ -53,7 +54,8 @@ def frontfill(
         JobFailed: Something of it failed; the rest was done.
     """
     runs = stores.runs.of(state.folder)
-    ready = [view for view in views if is_backfilled(runs, view)]
+    waiting = needs_backfill(stores, state, views)
+    ready = [view for view in views if view not in waiting]
     work: list[tuple[str, Iterator[BatchReport | PushReport]]] = [
         (view.name, backfill(stores, state, view, wait_until, at=at))
         for view in views

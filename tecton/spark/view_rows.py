@@ -12,13 +12,13 @@ from pyspark.sql import functions as F
 from tecton.applied import AppliedView, WorkspaceState
 from tecton.errors import NotFound, ViewNotLoaded
 from tecton.rows import BATCH_SEQUENCE_OFFSET
-from tecton.spark.backfill import is_backfilled
 from tecton.spark.batch_rows import period_rows
 from tecton.spark.columns import column
 from tecton.spark.offline_table import row_columns, row_fields
 from tecton.spark.push_tables import feature_rows, pin_push_tables, read_pushed
 from tecton.spark.sources import read_batch
 from tecton.spark.tables import StoreTables
+from tecton.stores import is_backfilled
 
 _COMPUTED_SEQUENCE = -BATCH_SEQUENCE_OFFSET
 """Of batch rows that no run has written: before every pushed record."""

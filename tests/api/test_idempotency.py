@@ -88,6 +88,7 @@ def test_attempt_of_a_dead_process_ends(ads: World) -> None:
     claim = store.claim("other", "digest", "token")
     assert claim.state == "begun"
     assert 0 < ads.online.client.pttl("tecton:i:other") <= 60_000
+    assert store.claim("other", "digest", "token").state == "begun"
     store.settle("other", "somebody else's token", b"x")
     assert store.claim("other", "digest", "token 2").state == "running"
 

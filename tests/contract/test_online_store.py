@@ -176,6 +176,21 @@ def test_large_batch_is_applied_whole(store: OnlineStore) -> None:
     assert store.apply("log", 1, 2, [])
 
 
+def test_load_that_lost_rows_is_not_marked(store: OnlineStore) -> None:
+    """A store that is emptied while a view is being loaded refuses the mark."""
+    lost = store.begin_load("w")
+    if isinstance(store, InMemoryOnlineStore):
+        store.flush()
+    else:
+        store.client.flushall()  # type: ignore[attr-defined]  # the other implementation is Redis
+    load = store.begin_load("w")
+    with pytest.raises(StoreUnavailable):
+        store.mark_loaded(["w"], lost)
+    assert store.unloaded(["w"]) == ["w"]
+    store.mark_loaded(["w"], load)
+    assert store.unloaded(["w"]) == []
+
+
 def test_expired_row_is_forgotten_in_the_end(redis_online: RedisOnlineStore) -> None:
     """Redis drops a row an hour after its ttl; a replay does not prolong its life."""
     timestamp = 1_000_000_000_000_000

@@ -167,6 +167,30 @@ def test_unknown_outcome_becomes_known(
     ]
 
 
+def test_wrongly_numbered_entries_are_refused(log: PushLog) -> None:
+    """The column `batch_no` and the transaction version can never differ."""
+    log.append(entries(1, b"{}"), NOW)
+    with pytest.raises(ValueError, match="batch 2"):
+        log.append(entries(1, b"{}"), NOW)
+    assert log.settle(NOW) == 1
+
+
+def test_vanished_store_is_not_made_anew(
+    open_delta: Callable[[], DeltaPushLog], tmp_path: Path
+) -> None:
+    """A folder that is unmounted or moved away is an error; when it is back all goes on."""
+    log = open_delta()
+    log.append(entries(1, b"{}"), NOW)
+    push, away = tmp_path / "push", tmp_path / "away"
+    push.rename(away)
+    with pytest.raises(StoreUnavailable):
+        log.append(entries(2, b'{"n":2}'), NOW)
+    assert not push.exists()
+    away.rename(push)
+    log.append(entries(log.settle(NOW) + 1, b'{"n":3}'), NOW)
+    assert [batch[0].batch_no for batch in log.read_after(0)] == list(range(1, log.last_batch + 1))
+
+
 def test_checkpoint_is_written_beside(tmp_path: Path, checkpointer: Checkpointer) -> None:
     """Every hundredth version has a checkpoint, and readers find the same rows."""
     log = DeltaPushLog.open(str(tmp_path), STATE, 0, checkpointer)

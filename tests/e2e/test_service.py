@@ -28,6 +28,7 @@ from tecton.adapters.redis_online import RedisOnlineStore
 from tecton.applied import WorkspaceState
 from tecton.bootstrap import Backend
 from tecton.settings import Settings
+from tecton.stores import BACKFILL, Run
 from tecton.testing import build_source, build_state, build_view, next_version
 
 ROOT = Path(__file__).parents[2]
@@ -73,13 +74,14 @@ class Running:
         self.online = RedisOnlineStore.connect(self.redis.start())
         self.online.mark_loaded([view.id for view in self.state.views])
         self.port = free_port()
+        self.variables: dict[str, str] = {}
         self.start()
 
     def start(self, *options: str) -> None:
         self.process = subprocess.Popen(
             [sys.executable, "-m", "ingest_api", "--port", str(self.port), *options],
             cwd=ROOT,
-            env={**os.environ, "TECTON_STORE": str(self.store)},
+            env={**os.environ, "TECTON_STORE": str(self.store), **self.variables},
             stdout=subprocess.DEVNULL,
             start_new_session=True,
         )
@@ -227,14 +229,85 @@ def push_until_refused(running: Running, number: signal.Signals) -> set[str]:
 
 def test_redis_down_is_503_before_anything_is_written(running: Running) -> None:
     """And the service goes on when Redis is back."""
+    running.kill(signal.SIGTERM)
+    # A Redis that is not the service's own to start.
+    running.variables = {"TECTON_REDIS_URL": running.redis.url}
+    running.start()
     assert running.push("before") == 200
     running.redis.stop()
     status, body = running.post("/ingest", running.body("refused"))
     assert (status, body["requestError"]["errorType"]) == (503, "ServiceUnavailableError")
+    assert str(running.store) not in body["requestError"]["errorMessage"]
+    wait_for(lambda: running.get("/readyz") == 503, "the service to say so")
     running.redis.start()
     assert running.push("after") == 200
     assert [running.value(user) for user in ("before", "after", "refused")] == ["1", "1", None]
     assert [record["user_id"] for record in running.logged()] == ["before", "after"]
+
+
+def test_embedded_redis_that_stops_is_started_again(running: Running) -> None:
+    """By the running service, with all that it held."""
+    assert running.push("before") == 200
+    running.redis.stop()
+    wait_for(lambda: running.post("/ingest", running.body("after"))[0] == 200, "Redis")
+    assert [running.value("before"), running.value("after")] == ["1", "1"]
+
+
+def test_emptied_redis_is_filled_again(running: Running) -> None:
+    """503 while rows are missing, never nulls; then all that was pushed is there again."""
+    record_backfill(running)
+    assert running.push("u") == 200
+    running.online.client.flushall()
+    params = {
+        "workspace_name": "ingestapi-live",
+        "feature_service_name": "ad_ctr_feature_service",
+        "join_key_map": {"user_id": "u"},
+    }
+    path = "/api/v1/feature-service/get-features"
+    seen = []
+
+    def is_served() -> bool:
+        seen.append(running.post(path, {"params": params}))
+        return seen[-1][0] == 200
+
+    wait_for(is_served, "the view to be reloaded")
+    assert {status for status, _ in seen} <= {200, 503}
+    assert seen[-1][1] == {"result": {"features": ["1"]}}
+
+
+def record_backfill(running: Running) -> None:
+    """As the job does when it has ended."""
+    backend = Backend(Settings(store=str(running.store), redis_url=running.redis.url))
+    view, now = running.state.views[0], datetime.now(timezone.utc)
+    folder = running.state.folder
+    backend.runs.record(Run(folder, view.name, view.id, BACKFILL, now, now, now, now, ""))
+
+
+def test_slow_senders_do_not_hold_the_service(running: Running) -> None:
+    """A hundred bodies that never end leave room for everybody else."""
+    head = b"POST /ingest HTTP/1.1\r\nHost: x\r\nContent-Length: 200\r\n\r\n{"
+    slow = [socket.create_connection(("127.0.0.1", running.port)) for _ in range(100)]
+    for connection in slow:
+        connection.sendall(head)
+    assert running.get("/livez") == 200
+    assert running.push("u") in (200, 429)
+    for connection in slow:
+        connection.close()
+    wait_for(lambda: running.push("u") == 200, "the slow ones to be gone")
+
+
+def test_port_in_use_is_said(running: Running) -> None:
+    """A second service on the port ends with one line instead of sharing it in silence."""
+    answer = subprocess.run(
+        [sys.executable, "-m", "ingest_api", "--port", str(running.port)],
+        cwd=ROOT,
+        env={**os.environ, "TECTON_STORE": str(running.store)},
+        capture_output=True,
+        text=True,
+    )
+    assert answer.returncode == 1
+    assert answer.stderr.startswith(f"error: cannot listen on 127.0.0.1:{running.port}")
+    assert answer.stderr.count("\n") == 1
 
 
 def test_new_definitions_are_noticed_without_a_restart(running: Running) -> None:

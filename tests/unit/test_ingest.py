@@ -13,18 +13,23 @@ from tecton.access import AccessState, Grant, ServiceAccount
 from tecton.catalog import Catalog
 from tecton.errors import AuthorizationFailed, NotFound, RateLimited, RequestError, StoreUnavailable
 from tecton.ingest import Ingest, IngestRequest, ViewCount
+from tecton.logged import rows_of
 from tecton.rows import FeatureRow, encode_key
 from tecton.stores import LogEntry, PushLog
 from tecton.testing import (
+    AD_FIELDS,
     NOW,
     FixedClock,
     InMemoryAccess,
     InMemoryOnlineStore,
     InMemoryPushLog,
     InMemoryRegistry,
+    build_source,
     build_state,
+    build_view,
 )
 from tecton.timestamps import format_micros, micros_of
+from tecton.types import Field, String
 
 ACCOUNT = ServiceAccount(id="a" * 16, name="a", secret_sha256="", created_at=NOW)
 STATE = build_state()
@@ -126,6 +131,57 @@ def test_record_logged_without_its_row_is_served_after_the_next_write(stores: St
     stores.online.dies_after_log = False
     stores.push("next")
     assert stores.served == {key("lost"), key("next")}
+
+
+def test_catching_up_needs_no_further_write(stores: Stores) -> None:
+    """What the log holds and the online store lacks is offered by the next beat of the service."""
+    stores.online.dies_after_log = True
+    with pytest.raises(StoreUnavailable):
+        stores.push("lost")
+    stores.online.dies_after_log = False
+    stores.ingest.recover()
+    assert stores.served == {key("lost")}
+
+
+def test_batch_of_unknown_outcome_is_served_and_the_next_one_numbered_after_it() -> None:
+    """The number in the rows is the number of the batch, also after a failed append."""
+    stores = Stores()
+
+    class Late(InMemoryPushLog):
+        """Its first append comes through without an answer; only `settle` sees it."""
+
+        late: list[LogEntry] | None = None
+
+        def append(self, entries: Sequence[LogEntry], accepted_at: Any) -> None:
+            if self.late is None:
+                self.late = list(entries)
+                raise StoreUnavailable("no answer in time")
+            super().append(entries, accepted_at)
+
+        def settle(self, now: Any) -> int:
+            if self.late:
+                self.batches.append(self.late)
+                self.late = []
+            return self.last_batch
+
+    stores.log = Late()
+    with pytest.raises(StoreUnavailable):
+        stores.push("late")
+    stores.push("next")
+    assert [entry.batch_no for entry in stores.log.entries] == [1, 2]
+    assert stores.served == {key("late"), key("next")}
+    stores.ingest.close()
+
+
+def test_record_from_before_a_column_was_added_is_replayed_with_null() -> None:
+    """A log that is older than the schema never stops the service."""
+    source = build_source(fields=[*AD_FIELDS, Field("extra", String)])
+    view = build_view(source)
+    entry = LogEntry(source.id, 7, 1, 1, b'{"user_id":"u","timestamp":"2023-01-03T00:00:00Z"}')
+    keyless = entry._replace(record=b'{"timestamp":"2023-01-03T00:00:00Z"}')
+    timeless = entry._replace(record=b'{"user_id":"u","clicked":1}')
+    (row,) = rows_of(build_state([source], [view]), [entry, keyless, timeless])
+    assert (row.key, row.sequence, row.body) == (key("u"), 7, b"[null,null]")
 
 
 def test_retry_after_a_lost_answer_counts_once(stores: Stores) -> None:

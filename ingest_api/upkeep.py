@@ -1,0 +1,88 @@
+"""
+What the service does beside its requests: keep definitions fresh, Redis filled, itself tidy.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+
+from ingest_api.periodic import Periodic
+from tecton.bootstrap import Backend
+from tecton.catalog import Catalog
+from tecton.committer import Clock
+from tecton.errors import StoreUnavailable, TectonError
+from tecton.ingest import Ingest
+from tecton.reload import Reloaded, reload_lost
+
+_log = logging.getLogger(__name__)
+
+
+class Upkeep:
+    """Three threads, each with one duty, every second.
+
+    Args:
+        backend: The stores.
+        catalog: Is refreshed.
+        ingest: Its push logs are replayed to the online store where that lacks something.
+        clock: Now.
+    """
+
+    def __init__(self, backend: Backend, catalog: Catalog, ingest: Ingest, clock: Clock) -> None:
+        self._backend = backend
+        self._catalog = catalog
+        self._ingest = ingest
+        self._clock = clock
+        self._parent = os.getppid()
+        self._recovery = Periodic("replay of the push logs", self._recover)
+        self._threads = (
+            Periodic("definitions and roles", catalog.refresh),
+            self._recovery,
+            Periodic("reload of lost views", self._reload),
+        )
+
+    @property
+    def is_ready(self) -> bool:
+        """Does the online store hold all that this process has logged?"""
+        return self._recovery.is_well
+
+    def start(self) -> None:
+        """Read what is applied, then begin."""
+        try:
+            self._catalog.refresh()
+        except TectonError as exc:
+            # What could be read is in force; the rest is tried again every second.
+            _log.warning("not all definitions and roles could be read: %s", exc)
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """End, after the steps that are under way."""
+        for thread in self._threads:
+            thread.stop()
+
+    def _recover(self) -> None:
+        if os.getppid() != self._parent:
+            # The server that owns the port has died and cannot stop this worker any more.
+            os.kill(os.getpid(), signal.SIGTERM)
+        self._backend.start_redis()
+        self._ingest.recover()
+
+    def _reload(self) -> None:
+        backend = self._backend
+        states = self._catalog.workspaces()
+        now = self._clock()
+        reports = reload_lost(backend.online, backend.history, backend.runs, states, now)
+        unread = [report.view for report in reports if not self._is_reloaded(report)]
+        if unread:
+            raise StoreUnavailable(
+                f"Redis has lost {', '.join(unread)}, whose batch rows are in no offline table; "
+                "run `tecton materialize run-due`"
+            )
+
+    def _is_reloaded(self, report: Reloaded) -> bool:
+        if report.rows is None:
+            return False
+        _log.warning("Redis had lost %s; it is reloaded: %d rows", report.view, report.rows)
+        return True

@@ -1,0 +1,103 @@
+"""
+`stores.History` by delta-rs: a view's rows from its offline table and the push tables, no JVM.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from deltalake import DeltaTable
+from deltalake.exceptions import DeltaError, TableNotFoundError
+
+from tecton.adapters.documents import Documents
+from tecton.adapters.push_log import read_batches
+from tecton.applied import AppliedView, WorkspaceState, offline_path, push_path
+from tecton.arrow_rows import SEQUENCE, feature_rows
+from tecton.errors import StoreUnavailable
+from tecton.logged import rows_of
+from tecton.rows import FeatureRow
+from tecton.timestamps import from_micros
+
+MICROS = "#micros"
+_TIE = "_tie"
+_POSITION = "#position"
+
+
+class DeltaHistory:
+    """The kept rows of one store.
+
+    Args:
+        store: A path or URI without a trailing slash.
+    """
+
+    def __init__(self, store: str) -> None:
+        self._store = store
+        self._documents = Documents(store)
+
+    def rows(
+        self, state: WorkspaceState, view: AppliedView, since: int | None
+    ) -> Iterator[Sequence[FeatureRow]]:
+        """All rows of a view that could be newest, in chunks."""
+        with self._failures(view):
+            # What is taken between the two steps is then read twice, never missed.
+            table = self._table(offline_path(state, view)) if view.offline else None
+            if table is not None:
+                yield from _offline_rows(table, view, since)
+            for writer in self._documents.folders(push_path(state)):
+                pushed = self._table(f"{push_path(state)}/{writer}")
+                taken = table.transaction_version(f"push/{writer}") if table else None
+                if pushed is not None:
+                    yield from _pushed_rows(pushed, state, view, taken or 0)
+
+    def _table(self, path: str) -> DeltaTable | None:
+        try:
+            return DeltaTable(f"{self._store}/{path}")
+        except TableNotFoundError:
+            return None
+
+    @contextmanager
+    def _failures(self, view: AppliedView) -> Iterator[None]:
+        try:
+            yield
+        except (DeltaError, OSError, pa.ArrowException) as exc:
+            reason = str(exc).partition("\n")[0]
+            raise StoreUnavailable(f"the rows of {view.name} cannot be read: {reason}") from exc
+
+
+def _offline_rows(
+    table: DeltaTable, view: AppliedView, since: int | None
+) -> Iterator[Sequence[FeatureRow]]:
+    keys = [field.name for field in view.key_fields]
+    columns = [*keys, *(field.name for field in view.value_fields)]
+    columns += [view.timestamp_field, SEQUENCE, _TIE]
+    chosen = None
+    if since is not None:
+        first = from_micros(since)
+        young = pc.field(view.timestamp_field) >= pa.scalar(first, pa.timestamp("us", "UTC"))
+        chosen = (pc.field("_date") >= pa.scalar(first.date(), pa.date32())) & young
+    dataset = table.to_pyarrow_dataset()
+    for batch in dataset.to_batches(columns=columns, filter=chosen):
+        for newest in _newest(pa.Table.from_batches([batch]), view, keys).to_batches():
+            yield list(feature_rows(view, newest, MICROS))
+
+
+def _newest(rows: pa.Table, view: AppliedView, keys: Sequence[str]) -> pa.Table:
+    """The most recent row of each key of a chunk; recency between chunks is the store's matter."""
+    micros = rows.column(view.timestamp_field).cast(pa.timestamp("us", "UTC")).cast(pa.int64())
+    rows = rows.append_column(MICROS, micros)
+    rows = rows.sort_by([(MICROS, "ascending"), (SEQUENCE, "ascending"), (_TIE, "ascending")])
+    rows = rows.append_column(_POSITION, pa.array(range(rows.num_rows), pa.int64()))
+    last = rows.group_by(list(keys)).aggregate([(_POSITION, "max")])
+    return rows.take(last.column(f"{_POSITION}_max"))
+
+
+def _pushed_rows(
+    table: DeltaTable, state: WorkspaceState, view: AppliedView, taken: int
+) -> Iterator[Sequence[FeatureRow]]:
+    for entries in read_batches(table, taken):
+        rows = [row for row in rows_of(state, entries) if row.view == view.id]
+        if rows:
+            yield rows

@@ -1,0 +1,189 @@
+"""
+The one thread that writes a workspace's push log, and then the online store.
+
+Requests that wait together share one commit. Batches reach the online store in the order of
+their numbers; what the log holds and the online store lacks is offered again before anything
+else is done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from datetime import datetime
+from queue import SimpleQueue
+from threading import Lock, Thread
+from typing import NamedTuple
+
+from tecton.applied import WorkspaceState
+from tecton.errors import RateLimited, StoreUnavailable
+from tecton.logged import rows_of
+from tecton.rows import FeatureRow, Record
+from tecton.stores import LogEntry, OnlineStore, PushLog
+from tecton.timestamps import micros_of
+
+Clock = Callable[[], datetime]
+"""Now, UTC-aware."""
+
+MAX_RECORDS_PER_COMMIT = 10_000
+
+
+class _Waiting(NamedTuple):
+    """A request's records on their way through the committer."""
+
+    records: Sequence[Record]
+    registry_version: int
+    done: Future[None]
+
+
+class Committer:
+    """Takes records from many threads and commits them from one.
+
+    Args:
+        open_log: Takes the log over.
+        state: The newest state of the workspace.
+        online: The online store.
+        clock: Now.
+        max_queued: Records that may wait.
+    """
+
+    def __init__(
+        self,
+        open_log: Callable[[], PushLog],
+        state: Callable[[], WorkspaceState],
+        online: OnlineStore,
+        clock: Clock,
+        max_queued: int,
+    ) -> None:
+        self._open_log = open_log
+        self._state = state
+        self._online = online
+        self._clock = clock
+        self._max_queued = max_queued
+        self._queue: SimpleQueue[_Waiting | None] = SimpleQueue()
+        self._queued = 0
+        self._lock = Lock()
+        self._closed = False
+        self._log: PushLog | None = None
+        self._last_sequence = 0
+        self._thread = Thread(target=self._run, name="committer", daemon=True)
+        self._thread.start()
+
+    def take(self, records: Sequence[Record], registry_version: int) -> None:
+        """
+        Wait until the records are durable and readable.
+
+        Raises:
+            RateLimited: Too many wait already; nothing was written.
+            Unavailable: Try again; they were taken as a whole or not at all.
+        """
+        self._enqueue(records, registry_version).result()
+
+    def catch_up(self) -> None:
+        """Offer the online store what the log holds above its watermark."""
+        self._enqueue((), 0).result()
+
+    def close(self) -> None:
+        """Finish what waits, then stop."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            self._queue.put(None)
+        self._thread.join()
+        if self._log is not None:
+            self._log.close()
+
+    def _enqueue(self, records: Sequence[Record], registry_version: int) -> Future[None]:
+        done: Future[None] = Future()
+        with self._lock:
+            if self._closed:
+                raise StoreUnavailable("the service is stopping")
+            if self._queued and self._queued + len(records) > self._max_queued:
+                raise RateLimited(f"{self._queued} records wait already; send again")
+            self._queued += len(records)
+            self._queue.put(_Waiting(records, registry_version, done))
+        return done
+
+    def _run(self) -> None:
+        while (first := self._queue.get()) is not None:
+            group, is_last = self._gather(first)
+            self._serve(group)
+            if is_last:
+                return
+
+    def _gather(self, first: _Waiting) -> tuple[list[_Waiting], bool]:
+        """All that wait now, up to a bound, and whether the end was among them."""
+        group, count = [first], len(first.records)
+        while count < MAX_RECORDS_PER_COMMIT and not self._queue.empty():
+            waiting = self._queue.get()
+            if waiting is None:
+                return group, True
+            group.append(waiting)
+            count += len(waiting.records)
+        return group, False
+
+    def _serve(self, group: Sequence[_Waiting]) -> None:
+        failure: BaseException | None = None
+        try:
+            self._commit(group)
+        except Exception as exc:  # noqa: BLE001  # handed to every waiting request, which raises it
+            failure = exc
+        with self._lock:
+            self._queued -= sum(len(waiting.records) for waiting in group)
+        for waiting in group:
+            if failure is None:
+                waiting.done.set_result(None)
+            else:
+                waiting.done.set_exception(failure)
+
+    def _commit(self, group: Sequence[_Waiting]) -> None:
+        log = self._ready_log()
+        count = sum(len(waiting.records) for waiting in group)
+        if not count:
+            return
+        now = self._clock()
+        floor = max(micros_of(now), self._last_sequence + 1)
+        first = self._online.reserve(count, floor)
+        self._last_sequence = first + count - 1
+        previous = log.last_batch
+        entries, rows = _numbered(group, first, previous + 1)
+        log.append(entries, now)
+        if not self._online.apply(log.name, previous, previous + 1, rows):
+            self._replay(log)
+
+    def _ready_log(self) -> PushLog:
+        """The log, with nothing in it that the online store has not been offered."""
+        if self._log is None:
+            self._log = self._open_log()
+        self._log.settle(self._clock())
+        self._replay(self._log)
+        return self._log
+
+    def _replay(self, log: PushLog) -> None:
+        applied = self._online.applied_batch(log.name)
+        if applied >= log.last_batch:
+            return
+        state = self._state()
+        for entries in log.read_after(applied):
+            batch_no = entries[0].batch_no
+            if not self._online.apply(log.name, applied, batch_no, rows_of(state, entries)):
+                raise StoreUnavailable("the online store lost data while it was being filled")
+            self._last_sequence = max(self._last_sequence, entries[-1].sequence)
+            applied = batch_no
+
+
+def _numbered(
+    group: Sequence[_Waiting], first: int, batch_no: int
+) -> tuple[list[LogEntry], list[FeatureRow]]:
+    """Log entries and feature rows of a group, in the order of acceptance."""
+    entries: list[LogEntry] = []
+    rows: list[FeatureRow] = []
+    sequence = first
+    for waiting in group:
+        for record in waiting.records:
+            version = waiting.registry_version
+            entries.append(LogEntry(record.source.id, sequence, batch_no, version, record.encode()))
+            rows += [row._replace(sequence=sequence) for row in record.rows]
+            sequence += 1
+    return entries, rows
