@@ -75,7 +75,7 @@ class Running:
         self.online.mark_loaded([view.id for view in self.state.views])
         self.port = free_port()
         self.variables: dict[str, str] = {}
-        self.start()
+        self.process: subprocess.Popen[bytes] | None = None
 
     def start(self, *options: str) -> None:
         self.process = subprocess.Popen(
@@ -89,6 +89,7 @@ class Running:
             wait_for(lambda: self.get("/readyz") == 200, "the service")
 
     def kill(self, number: signal.Signals) -> None:
+        assert self.process is not None
         os.killpg(self.process.pid, number)
         self.process.wait(PATIENCE)
         wait_for(lambda: self.get("/livez") is None, "the port to be free")
@@ -141,7 +142,7 @@ class Running:
         return [msgspec.json.decode(e.record) for batch in log.read_after(0) for e in batch]
 
     def close(self) -> None:
-        if self.process.poll() is None:
+        if self.process is not None and self.process.poll() is None:
             self.kill(signal.SIGKILL)
         self.redis.stop()
 
@@ -149,8 +150,11 @@ class Running:
 @pytest.fixture
 def running(tmp_path: Path) -> Iterator[Running]:
     running = Running(tmp_path)
-    yield running
-    running.close()
+    try:
+        running.start()
+        yield running
+    finally:
+        running.close()
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="no curl on this machine")
@@ -183,6 +187,7 @@ def test_curl_line_of_the_documentation(running: Running) -> None:
 def test_stopping_answers_what_was_accepted(running: Running) -> None:
     """SIGTERM: every request gets its answer or no connection; what is answered is there."""
     acknowledged = push_until_refused(running, signal.SIGTERM)
+    assert running.process is not None
     assert running.process.returncode == 0
     assert acknowledged <= {record["user_id"] for record in running.logged()}
     running.start()
@@ -332,6 +337,7 @@ def test_second_service_on_a_host_takes_a_slot_of_its_own(running: Running) -> N
     running.process, second, running.port = process, running.process, port
     assert running.push("first") == 200
     assert [running.value("first"), running.value("second")] == ["1", "1"]
+    assert second is not None
     os.killpg(second.pid, signal.SIGTERM)
     second.wait(PATIENCE)
     tables = sorted(path.name for path in (running.store / "push").glob("*/*"))
