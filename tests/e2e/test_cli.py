@@ -41,10 +41,10 @@ def test_init_marks_a_repo_once(tmp_path: Path, capsys: pytest.CaptureFixture[st
 
 def test_init_keeps_what_git_ignores(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Byte for byte: git takes other encodings and line ends than ours."""
-    (tmp_path / ".gitignore").write_bytes(b"caf\xe9/\r\n.tecton_workspace\r\n*.pyc")
+    (tmp_path / ".gitignore").write_bytes(b"men\xfc/\r\n.tecton_workspace\r\n*.pyc")
     Cli(tmp_path, capsys).ok("init")
     assert (tmp_path / ".gitignore").read_bytes() == (
-        b"caf\xe9/\r\n.tecton_workspace\r\n*.pyc\n.tecton_store/\n"
+        b"men\xfc/\r\n.tecton_workspace\r\n*.pyc\n.tecton_store/\n"
     )
 
 

@@ -1,0 +1,60 @@
+"""An emptied Redis is filled again: by the service without a JVM, or by the next job."""
+
+from __future__ import annotations
+
+from tecton.applied import WorkspaceState
+from tecton.reload import Reloaded, reload_lost
+from tests.spark.scene import DAY, Scene, utc
+
+
+def _reload(scene: Scene, state: WorkspaceState) -> list[Reloaded]:
+    backend = scene.backend
+    return list(reload_lost(scene.online, backend.history, backend.runs, [state], scene.clock()))
+
+
+def test_lost_view_is_reloaded_from_offline_and_push_tables(scene: Scene) -> None:
+    """Batch rows, pushed rows that a frontfill has taken, and those that none has taken yet."""
+    scene.write_batch(("a", utc(2), 1), ("b", utc(2, 1), 2), ("old", utc(1) - 30 * DAY, 9))
+    state = scene.example()
+    scene.backfill(state)
+    scene.push(state, ("a", utc(2, 5), 5), ("b", utc(2, 1), None))
+    scene.frontfill(state)
+    scene.push(state, ("c", utc(3, 1), 7), ("a", utc(2), 99), writer=1)
+    scene.online.client.flushall()
+
+    (report,) = _reload(scene, state)
+
+    assert report.view == "click_events_fv"
+    assert scene.online.unloaded([state.views[0].id]) == []
+    assert [b"[5]", b"[null]", b"[7]", None] == scene.served(state, "a", "b", "c", "old")
+    assert [] == _reload(scene, state)
+
+
+def test_rank_of_rows_of_one_time_is_kept(scene: Scene) -> None:
+    """Batch rows of one key and time, told apart by the event key: the greatest body is newest."""
+    scene.write_batch(*[("a", utc(2), clicked) for clicked in (3, 20, 1)])
+    state = scene.example(event_key=("clicked",))
+    scene.backfill(state)
+    before = scene.served(state, "a")
+    scene.online.client.flushall()
+    _reload(scene, state)
+    assert [b"[3]"] == before == scene.served(state, "a")
+
+
+def test_view_that_is_not_backfilled_is_left_to_its_backfill(scene: Scene) -> None:
+    """Marking it as loaded now would serve nulls for what the backfill has not brought yet."""
+    scene.write_batch(("a", utc(2), 1))
+    state = scene.example()
+    assert [] == _reload(scene, state)
+    assert scene.online.unloaded([state.views[0].id]) == [state.views[0].id]
+
+
+def test_view_without_offline_table_is_loaded_by_the_next_job(scene: Scene) -> None:
+    """Only Spark can read a batch source: `run-due` does, the service says so."""
+    scene.write_batch(("a", utc(2), 1))
+    state = scene.example(offline=False)
+    scene.backfill(state)
+    scene.online.client.flushall()
+    assert [Reloaded("click_events_fv", None)] == _reload(scene, state)
+    scene.frontfill(state)
+    assert [b"[1]"] == scene.served(state, "a")
