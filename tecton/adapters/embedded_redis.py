@@ -45,8 +45,8 @@ class EmbeddedRedis:
     """
 
     def __init__(self, store: str) -> None:
-        self._digest = hashlib.sha256(store.encode()).hexdigest()[:16]
-        self._data = private_folder() / self._digest if "://" in store else Path(store) / "redis"
+        self._digest = _digest(store)
+        self._data = folder_beside(store, "redis")
 
     @property
     def url(self) -> str:
@@ -155,6 +155,24 @@ class _State(Enum):
     UP = "answers"
     BUSY = "runs, but does not answer yet"
     DOWN = "does not run"
+
+
+def folder_beside(store: str, name: str) -> Path:
+    """
+    A folder for what processes of this host share about a store.
+
+    Args:
+        store: A local store gets it inside, where all who use the store look; any other in the
+            private folder of this user.
+        name: Of the folder.
+    """
+    if Path(store).is_absolute():
+        return Path(store) / name
+    return private_folder() / _digest(store) / name
+
+
+def _digest(store: str) -> str:
+    return hashlib.sha256(store.encode()).hexdigest()[:16]
 
 
 def private_folder() -> Path:

@@ -8,11 +8,9 @@ Between hosts the slots are set apart by configuration, and the push log's epoch
 from __future__ import annotations
 
 import fcntl
-import hashlib
-from pathlib import Path
 from typing import TextIO
 
-from tecton.adapters.embedded_redis import private_folder
+from tecton.adapters.embedded_redis import folder_beside
 from tecton.errors import SettingsError
 
 MAX_SLOTS = 64
@@ -37,7 +35,8 @@ class WriterSlot:
         Raises:
             SettingsError: None of the next 64 is free.
         """
-        folder = _lock_folder(store)
+        folder = folder_beside(store, "locks")
+        folder.mkdir(parents=True, exist_ok=True)
         for number in range(first, first + MAX_SLOTS):
             lock = (folder / f"writer-{number}.lock").open("w")
             try:
@@ -51,13 +50,3 @@ class WriterSlot:
     def release(self) -> None:
         """Let others have the slot."""
         self._lock.close()
-
-
-def _lock_folder(store: str) -> Path:
-    """In a local store, where all who use it look; else a folder of this host."""
-    if "://" not in store and not store.startswith("dbfs:"):
-        folder = Path(store) / "locks"
-    else:
-        folder = private_folder() / hashlib.sha256(store.encode()).hexdigest()[:16]
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
