@@ -141,7 +141,6 @@ def test_log_of_a_store_elsewhere_is_in_the_temp_folder() -> None:
 
 def test_spark_submit_of_this_environment(tmp_path: Path) -> None:
     """This interpreter's Spark, Delta's jar for it, the script, and then its arguments."""
-    pytest.importorskip("pyspark")
     command = LocalLauncher("512m", master="local[2]").command(
         Job("backfill", ["--workspace", "w"])
     )
@@ -153,7 +152,6 @@ def test_spark_submit_of_this_environment(tmp_path: Path) -> None:
 
 def test_missing_script() -> None:
     """The message names it."""
-    pytest.importorskip("pyspark")
     with pytest.raises(JobFailed, match=r"jobs/nonsense\.py is not installed"):
         LocalLauncher("1g").command(Job("nonsense", []))
 
