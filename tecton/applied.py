@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from tecton.timestamps import MICROSECOND, micros_of
-from tecton.types import DataType, Field, from_description
+from tecton.types import Array, DataType, Field, Float64, Int64, from_description
 
 FORMAT = 1
 """Version of the store's documents; a newer one is refused."""
@@ -88,12 +88,47 @@ class AppliedSource(Described, frozen=True, kw_only=True, omit_defaults=True, di
         return tuple(Field(column.name, column.dtype) for column in self.columns)
 
 
+class AppliedAggregation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A feature of an aggregating view: `function` over `time_window` of `column`.
+
+    `name` is the feature's. The other fields are those of
+    `aggregation_functions.AggregationFunction`.
+    """
+
+    name: str
+    column: str
+    function: str
+    time_window: timedelta
+    n: int | None = None
+    precision: int | None = None
+    percentile: float | None = None
+
+    @property
+    def window_micros(self) -> int:
+        """The window in µs: at time t it covers t − window < timestamp ≤ t."""
+        return self.time_window // MICROSECOND
+
+    def dtype(self, column: DataType) -> DataType:
+        """The feature's type, for the type of its column."""
+        if self.function in ("count", "approx_count_distinct"):
+            return Int64
+        if self.function in _FLOAT_FUNCTIONS:
+            return Float64
+        return column if self.n is None else Array(column)
+
+
+_FLOAT_FUNCTIONS = frozenset(
+    {"mean", "stddev_pop", "stddev_samp", "var_pop", "var_samp", "approx_percentile"}
+)
+
+
 class AppliedView(Described, frozen=True, kw_only=True, omit_defaults=True, dict=True):
     """A stream feature view.
 
     `id` is its generation: rows of one generation are never mixed with those of another.
     `since_version` is the registry version that created the generation. `columns` are the values
-    of a row: the source's columns without join keys and timestamp, in schema order.
+    of a row: the source's columns without join keys and timestamp, in schema order. They are the
+    features too, unless there are `aggregations` of them, sorted by name.
     """
 
     id: str
@@ -104,6 +139,7 @@ class AppliedView(Described, frozen=True, kw_only=True, omit_defaults=True, dict
     join_keys: tuple[Column, ...]
     timestamp_field: str
     columns: tuple[Column, ...]
+    aggregations: tuple[AppliedAggregation, ...] = ()
     event_key: tuple[str, ...] = ()
     online: bool = False
     offline: bool = False
@@ -130,12 +166,32 @@ class AppliedView(Described, frozen=True, kw_only=True, omit_defaults=True, dict
     @cached_property
     def features(self) -> tuple[Field, ...]:
         """The features, sorted by name: the order in which they are served (contract §4)."""
-        return tuple(sorted(self.value_fields, key=lambda field: field.name))
+        fields = self.value_fields
+        if self.aggregations:
+            types = {field.name: field.dtype for field in fields}
+            fields = tuple(Field(a.name, a.dtype(types[a.column])) for a in self.aggregations)
+        return tuple(sorted(fields, key=lambda field: field.name))
+
+    @cached_property
+    def aggregated_fields(self) -> tuple[Field, ...]:
+        """The columns that aggregations read, in schema order."""
+        read = {aggregation.column for aggregation in self.aggregations}
+        return tuple(field for field in self.value_fields if field.name in read)
 
     @cached_property
     def ttl_micros(self) -> int | None:
         """The ttl in microseconds."""
         return None if self.ttl is None else self.ttl // MICROSECOND
+
+    @cached_property
+    def window_micros(self) -> int | None:
+        """The longest window in microseconds; None without aggregations."""
+        return max((a.window_micros for a in self.aggregations), default=None)
+
+    @cached_property
+    def reach_micros(self) -> int | None:
+        """How far back a read sees: the ttl or the longest window; None: to the beginning."""
+        return self.window_micros if self.aggregations else self.ttl_micros
 
     @cached_property
     def start_micros(self) -> int:

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from tecton.applied import AppliedSource, AppliedView
+from tecton.packed import identity_of, pack_values
 from tecton.timestamps import micros_of
 from tecton.types import Field
 
@@ -46,6 +47,20 @@ class Record(NamedTuple):
         return _encode(self.values)
 
 
+class Event(NamedTuple):
+    """What makes a row of an aggregating view one event among others of its key.
+
+    Args:
+        view: The view.
+        identity: What tells it from others of its timestamp, `packed.identity_of`.
+        tie: Its rank among rows of one batch run with its key and timestamp; 0 for pushed ones.
+    """
+
+    view: AppliedView
+    identity: bytes
+    tie: int
+
+
 class FeatureRow(NamedTuple):
     """A view's values for a key and an event timestamp, ready for the online store.
 
@@ -54,8 +69,9 @@ class FeatureRow(NamedTuple):
         key: The join key values as `encode_key` spells them.
         timestamp: Event timestamp, µs since the epoch.
         sequence: Order of acceptance; negative for batch rows.
-        body: The values as `encode_body` spells them.
+        body: The values as `encode_body` spells them; of an event, as `packed.pack_values` does.
         ttl_ms: How long after its timestamp it may be served, in ms; None: for ever.
+        event: For an aggregating view, which keeps every event; None where the newest row is all.
     """
 
     view: str
@@ -64,6 +80,7 @@ class FeatureRow(NamedTuple):
     sequence: int
     body: bytes
     ttl_ms: int | None
+    event: Event | None = None
 
     @property
     def order(self) -> tuple[int, int, bytes]:
@@ -95,7 +112,7 @@ def decode_body(body: bytes) -> list[Any]:
 
 
 def row_of(
-    view: AppliedView, values: Mapping[str, Any], timestamp: int, sequence: int = 0
+    view: AppliedView, values: Mapping[str, Any], timestamp: int, sequence: int = 0, tie: int = 0
 ) -> FeatureRow:
     """The feature row of a record or batch row for one view.
 
@@ -104,14 +121,22 @@ def row_of(
         values: Canonical values by column: join keys and columns of the view at least.
         timestamp: Event timestamp, µs since the epoch.
         sequence: Order of acceptance; 0 for one that is assigned later.
+        tie: Of a batch row of an aggregating view, see `Event`.
     """
+    event = None
+    if view.aggregations:
+        event = Event(view, identity_of(view, values), tie)
+        body = pack_values(view, values)
+    else:
+        body = encode_body([values[field.name] for field in view.value_fields])
     return FeatureRow(
         view=view.id,
         key=encode_key([values[field.name] for field in view.key_fields]),
         timestamp=timestamp,
         sequence=sequence,
-        body=encode_body([values[field.name] for field in view.value_fields]),
-        ttl_ms=None if view.ttl_micros is None else -(-view.ttl_micros // 1000),
+        body=body,
+        ttl_ms=None if view.reach_micros is None else -(-view.reach_micros // 1000),
+        event=event,
     )
 
 

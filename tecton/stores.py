@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from tecton.access import AccessState
 from tecton.applied import AppliedView, WorkspaceState
@@ -40,6 +40,18 @@ class Stored(NamedTuple):
     timestamp: int
     sequence: int
     body: bytes
+
+
+class Aggregated(NamedTuple):
+    """What an aggregating view answers for a key; features without a value are null.
+
+    Args:
+        at: The effective time, µs since the epoch: windows end there, inclusive.
+        values: Canonical values by feature.
+    """
+
+    at: int
+    values: Mapping[str, Any]
 
 
 class PushLog(Protocol):
@@ -142,6 +154,37 @@ class OnlineStore(Protocol):
 
     def unloaded(self, views: Sequence[str]) -> Sequence[str]:
         """Those of *views* that are not marked as loaded."""
+
+
+class WindowStore(Protocol):
+    """The events of aggregating views online, by join key, and what their windows answer.
+
+    Of the events of one identity (key, timestamp, event key) the one with the greatest
+    (sequence, tie, body) counts, whatever the order of events or of calls.
+    """
+
+    def upsert(self, rows: Iterable[FeatureRow]) -> None:
+        """Offer events; several may share a key, or an identity."""
+
+    def aggregate(
+        self, keys: Sequence[tuple[AppliedView, str]], now: int
+    ) -> Sequence[Aggregated | None]:
+        """
+        The aggregates of each (view, key) over every event that was offered, in one round trip.
+
+        Windows end at *now* (µs since the epoch) or, if later, at the newest event of the key in
+        that view. None where no event is within the longest window.
+
+        Raises:
+            ViewNotLoaded: One of the views is not marked as loaded.
+        """
+
+    def tidy(self) -> int:
+        """
+        Do what makes reads of aggregates cheap, for keys whose rows this object has offered.
+
+        Answers are right without. Answers how many keys are left for another call.
+        """
 
 
 class Claim(NamedTuple):
