@@ -11,7 +11,8 @@ import sys
 from pathlib import Path
 
 from granian import Granian
-from granian.constants import Interfaces, SSLProtocols
+from granian.constants import HTTPModes, Interfaces, SSLProtocols
+from granian.http import HTTP1Settings
 from granian.log import LogLevels
 
 from tecton.bootstrap import Backend
@@ -55,6 +56,9 @@ def main() -> int:
         address=arguments.host,
         port=arguments.port,
         interface=Interfaces.WSGI,
+        # Where HTTP/2 is spoken too, a connection that says nothing is never closed.
+        http=HTTPModes.http1,
+        http1_settings=HTTP1Settings(header_read_timeout=settings.idle_seconds * 1000),
         workers=1,
         blocking_threads=THREADS,
         log_level=LogLevels.error,

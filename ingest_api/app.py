@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import logging
 import uuid
-from threading import BoundedSemaphore
 
 from flask import Flask, Response, g, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
@@ -17,7 +16,8 @@ from ingest_api.features import PREFIX, add_features
 from ingest_api.ingest import add_ingest
 from ingest_api.log import log_requests, note
 from ingest_api.openapi import add_openapi
-from ingest_api.service import Service, json_answer, read_body
+from ingest_api.receiving import Receiver, refuse_odd_spelling
+from ingest_api.service import Service, json_answer
 from tecton.errors import (
     InvalidRecords,
     RateLimited,
@@ -26,10 +26,6 @@ from tecton.errors import (
     TectonError,
     Unavailable,
 )
-
-MAX_RECEIVING = 48
-"""Bodies that are read at once, fewer than the server has threads: slow senders cannot take them
-all. A body that is there already is read in no time."""
 
 STORE_DOWN = "a store of this service does not answer; nothing is half done, send it again"
 
@@ -47,12 +43,13 @@ def create_app(service: Service) -> Flask:
 
     log_requests(app)
 
-    receiving = BoundedSemaphore(MAX_RECEIVING)
+    receiver = Receiver(service.settings.max_body_bytes)
 
     @app.before_request
     def receive() -> None:
         # Read before any answer: a client that is still sending would not see an early one.
-        g.body = read_body(service.settings.max_body_bytes, receiving)
+        service.receive(receiver)
+        refuse_odd_spelling()
 
     @app.after_request
     def name_request(response: Response) -> Response:

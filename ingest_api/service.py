@@ -6,17 +6,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from threading import BoundedSemaphore
 from typing import Any
 
 import msgspec
 from flask import Response, g, request
 
 from ingest_api.log import note
+from ingest_api.receiving import Receiver
 from tecton.access import ServiceAccount
 from tecton.catalog import Catalog
 from tecton.committer import Clock
-from tecton.errors import RateLimited, RequestTooLarge
+from tecton.errors import AuthenticationFailed, RequestError
 from tecton.ingest import Ingest
 from tecton.serving import Serving
 from tecton.settings import Settings
@@ -47,18 +47,24 @@ class Service:
     clock: Clock
     is_ready: Callable[[], bool]
 
+    def receive(self, receiver: Receiver) -> None:
+        """Find out who calls and read the body; what is wrong with either is said when asked."""
+        g.account = self._account()
+        try:
+            g.body = receiver.receive(is_known=isinstance(g.account, ServiceAccount))
+        except RequestError as exc:
+            g.body = exc
+
     def caller(self) -> ServiceAccount:
         """
-        Who calls; a repeated header is one that nobody can trust.
+        Who calls.
 
         Raises:
             AuthenticationFailed: There is no valid key.
         """
-        headers = request.headers.getlist("Authorization")
-        header = headers[0] if len(headers) == 1 else ""
-        key = header[len(SCHEME) :] if header.startswith(SCHEME) else None
-        account = self.catalog.authenticate(key)
-        note(account=account.id)
+        account: ServiceAccount | AuthenticationFailed = g.account
+        if isinstance(account, AuthenticationFailed):
+            raise account
         return account
 
     def body(self) -> bytes:
@@ -66,40 +72,24 @@ class Service:
         The body that was received.
 
         Raises:
-            RequestTooLarge: It was over the limit.
+            RequestError: It was too large, or not whole, or there were too many at once.
         """
-        body: bytes | None = g.body
-        if body is None:
-            raise RequestTooLarge(f"the body may hold {self.settings.max_body_bytes} bytes")
+        body: bytes | RequestError = g.body
+        if isinstance(body, RequestError):
+            raise body
         return body
 
-
-def read_body(limit: int, receiving: BoundedSemaphore) -> bytes | None:
-    """
-    The body, whatever its content type says (curl sends a form's).
-
-    Args:
-        limit: Its greatest length.
-        receiving: Bounds how many are read at once.
-
-    Returns:
-        None if it is too large.
-
-    Raises:
-        RateLimited: Too many bodies are being received.
-    """
-    if request.content_length is not None and request.content_length > limit:
-        return None
-    if request.method in ("GET", "HEAD"):
-        return b""
-    if not receiving.acquire(blocking=False):
-        raise RateLimited("too many requests are being received at once; send again")
-    try:
-        request.max_content_length = limit + 1
-        body = request.stream.read(limit + 1)
-    finally:
-        receiving.release()
-    return body if len(body) <= limit else None
+    def _account(self) -> ServiceAccount | AuthenticationFailed:
+        # A repeated header is one that nobody can trust.
+        headers = request.headers.getlist("Authorization")
+        header = headers[0] if len(headers) == 1 else ""
+        key = header[len(SCHEME) :] if header.startswith(SCHEME) else None
+        try:
+            account = self.catalog.authenticate(key)
+        except AuthenticationFailed as exc:
+            return exc
+        note(account=account.id)
+        return account
 
 
 def json_answer(body: Any, status: int = 200) -> Response:

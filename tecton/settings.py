@@ -52,6 +52,7 @@ class Settings:
         max_queued_records: `TECTON_MAX_QUEUED_RECORDS` that may wait for the committer.
         requests_per_second: `TECTON_REQUESTS_PER_SECOND` of one API key; 0: any.
         records_per_second: `TECTON_RECORDS_PER_SECOND` of one API key; 0: any.
+        idle_seconds: `TECTON_IDLE_SECONDS` that a connection may take to send a request's headers.
         spark_memory: `TECTON_SPARK_MEMORY`: heap of a local Spark driver.
     """
 
@@ -67,6 +68,7 @@ class Settings:
     max_queued_records: int = 50_000
     requests_per_second: int = 0
     records_per_second: int = 0
+    idle_seconds: int = 75
     spark_memory: str = "1g"
 
     @classmethod
@@ -99,6 +101,7 @@ class Settings:
             ),
             requests_per_second=_number(environ, "TECTON_REQUESTS_PER_SECOND", 0, 0, 10**9),
             records_per_second=_number(environ, "TECTON_RECORDS_PER_SECOND", 0, 0, 10**9),
+            idle_seconds=_number(environ, "TECTON_IDLE_SECONDS", cls.idle_seconds, 1, 3600),
             spark_memory=_memory(environ),
         )
 
