@@ -97,7 +97,7 @@ def _plain(value: Any, dtype: DataType) -> Any:
         return value
     if dtype == Timestamp:
         return parse_rfc3339(value)
-    number: float = dtype.to_native(value)
+    number: Any = dtype.to_native(value)
     return None if math.isnan(number) else number
 
 
