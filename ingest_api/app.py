@@ -59,7 +59,7 @@ def create_app(service: Service) -> Flask:
     add_ingest(app, service)
     add_features(app, service)
     _add_health(app, service)
-    add_openapi(app)
+    add_openapi(app, service.settings)
     _handle_errors(app)
     return app
 

@@ -22,7 +22,7 @@ def add_features(app: Flask, service: Service) -> None:
     def get_features() -> Response:
         started = time.perf_counter()
         account = service.caller()
-        asked = wire.feature_request(service.body())
+        asked = wire.feature_request(service.body(), service.settings)
         charge(service.settings, service.requests, account, 0)
         values = service.serving.get_features(
             asked.workspace, asked.service, asked.join_keys, account, service.clock()

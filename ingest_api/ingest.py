@@ -39,7 +39,7 @@ def add_ingest(app: Flask, service: Service) -> None:
 
 
 def _take(service: Service, account: ServiceAccount, body: bytes) -> bytes:
-    asked = wire.ingest_request(body, service.settings.max_records)
+    asked = wire.ingest_request(body, service.settings)
     records = sum(map(len, asked.records.values()))
     note(workspace=asked.workspace[:NAME_SHOWN], records=records, dry_run=asked.dry_run)
     charge(service.settings, service.requests, account, records)

@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
 from flask import Flask, Response
 
 from ingest_api.service import json_answer
+from tecton.settings import Settings
 from tecton.version import __version__
 
 _JSON = "application/json"
@@ -49,23 +51,38 @@ _METADATA_OPTIONS = (
     "include_serving_status",
 )
 
-_SCHEMAS: dict[str, Any] = {
-    "IngestRequest": _object(
+
+def _ingest_request(limits: Settings) -> dict[str, Any]:
+    record = {
+        **_MAP,
+        "description": (
+            "As the source's schema says. A join key may have "
+            f"{limits.max_key_bytes} bytes, any other string {limits.max_string_bytes}."
+        ),
+    }
+    schema: dict[str, Any] = _object(
         {
             "workspace_name": _NAME,
             "dry_run": {**_BOOLEAN, "description": "Validate only; write nothing."},
             "records": {
                 "type": "object",
-                "description": "Records by the name of their Stream Source.",
+                "description": (
+                    "Records by the name of their Stream Source, "
+                    f"{limits.max_records} in all at most."
+                ),
                 "minProperties": 1,
+                "maxProperties": limits.max_sources,
                 "propertyNames": _NAME,
                 "additionalProperties": _array(
-                    _object({"record": {**_MAP, "description": "As the source's schema says."}}),
-                    minItems=1,
+                    _object({"record": record}), minItems=1, maxItems=limits.max_records
                 ),
             },
         }
-    ),
+    )
+    return schema
+
+
+_SCHEMAS: dict[str, Any] = {
     "IngestResponse": _object(
         {
             "workspaceName": _TEXT,
@@ -219,50 +236,57 @@ def _health(name: str, summary: str, *statuses: int) -> dict[str, Any]:
     return {"get": {"operationId": name, "summary": summary, "responses": answers}}
 
 
-DOCUMENT: dict[str, Any] = {
-    "openapi": "3.1.0",
-    "info": {
-        "title": "Stream Ingest API",
-        "version": __version__,
-        "description": "Field names are taken in camelCase too.",
+_PATHS: dict[str, Any] = {
+    "/ingest": {"post": _INGEST},
+    "/v2/ingest": {"post": {**_INGEST, "operationId": "IngestV2"}},
+    "/api/v1/feature-service/get-features": {"post": _GET_FEATURES},
+    "/livez": _health("Live", "The process runs."),
+    "/readyz": _health("Ready", "Requests may be sent here.", 503),
+    "/openapi.json": {
+        "get": {
+            "operationId": "OpenAPI",
+            "summary": "This document.",
+            "responses": {
+                "200": {
+                    "description": "OpenAPI 3.1.",
+                    "headers": _REQUEST_ID,
+                    "content": {_JSON: {"schema": _MAP}},
+                }
+            },
+        }
     },
-    "paths": {
-        "/ingest": {"post": _INGEST},
-        "/v2/ingest": {"post": {**_INGEST, "operationId": "IngestV2"}},
-        "/api/v1/feature-service/get-features": {"post": _GET_FEATURES},
-        "/livez": _health("Live", "The process runs."),
-        "/readyz": _health("Ready", "Requests may be sent here.", 503),
-        "/openapi.json": {
-            "get": {
-                "operationId": "OpenAPI",
-                "summary": "This document.",
-                "responses": {
-                    "200": {
-                        "description": "OpenAPI 3.1.",
-                        "headers": _REQUEST_ID,
-                        "content": {_JSON: {"schema": _MAP}},
-                    }
-                },
-            }
-        },
-    },
-    "components": {
-        "schemas": _SCHEMAS,
-        "securitySchemes": {
-            "TectonKey": {
-                "type": "apiKey",
-                "in": "header",
-                "name": "Authorization",
-                "description": "`Tecton-key <api key>`",
-            }
-        },
-    },
+}
+_SECURITY = {
+    "TectonKey": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "Authorization",
+        "description": "`Tecton-key <api key>`",
+    }
 }
 
 
-def add_openapi(app: Flask) -> None:
+def describe(limits: Settings) -> dict[str, Any]:
+    """The document of a service with these limits."""
+    text = (
+        "Field names are taken in camelCase too. A body may have "
+        f"{limits.max_body_bytes} bytes and nest {limits.max_nesting} levels deep."
+    )
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Stream Ingest API", "version": __version__, "description": text},
+        "paths": _PATHS,
+        "components": {
+            "schemas": {"IngestRequest": _ingest_request(limits), **_SCHEMAS},
+            "securitySchemes": _SECURITY,
+        },
+    }
+
+
+def add_openapi(app: Flask, limits: Settings) -> None:
     """Give *app* the endpoint that describes all others."""
+    document = msgspec.json.encode(describe(limits))
 
     @app.get("/openapi.json", provide_automatic_options=False)
     def openapi() -> Response:
-        return json_answer(DOCUMENT)
+        return json_answer(document)

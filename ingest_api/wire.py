@@ -26,6 +26,7 @@ from tecton.errors import (
 )
 from tecton.ingest import IngestRequest, ViewCount
 from tecton.serving import FeatureValue
+from tecton.settings import Settings
 from tecton.timestamps import format_micros
 from tecton.types import cut, show
 
@@ -74,34 +75,70 @@ class FeatureRequest(NamedTuple):
     metadata: frozenset[str]
 
 
-def decode(body: bytes) -> dict[str, Any]:
+def decode(body: bytes, max_nesting: int) -> dict[str, Any]:
     """
     The JSON object of a request body.
 
+    Args:
+        body: What was sent.
+        max_nesting: How many levels of arrays and objects it may have, itself included.
+
     Raises:
-        RequestError: It is not JSON, or not an object.
+        RequestError: It is not JSON, not an object, or nested too deeply.
     """
     try:
         value = msgspec.json.decode(body)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
+    except RecursionError:
+        # The decoder stops far beyond any limit that can be set.
+        raise _too_deep(max_nesting) from None
+    except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
         raise RequestError(f"The request body is not valid JSON: {exc}") from None
     if type(value) is not dict:
         raise RequestError(f"The request body must be a JSON object, saw {show(value)}")
+    if _is_deeper(value, max_nesting):
+        raise _too_deep(max_nesting)
     return value
+
+
+def _is_deeper(value: Any, levels: int) -> bool:
+    """Are there arrays or objects inside one another, more than *levels*?"""
+    level = [value]
+    for _ in range(levels):
+        # A level at a time, so that nothing here nests with the request.
+        level = [
+            inner
+            for outer in level
+            for inner in (outer.values() if type(outer) is dict else outer)
+            if type(inner) in _NESTS
+        ]
+        if not level:
+            return False
+    return True
+
+
+_NESTS = frozenset({dict, list})
+
+
+def _too_deep(max_nesting: int) -> RequestError:
+    return RequestError(f"The request body may nest {max_nesting} levels deep, this one is deeper")
 
 
 _INGEST_NAMES = {"workspaceName": "workspace_name", "dryRun": "dry_run"}
 _INGEST_FIELDS = ("workspace_name", "dry_run", "records")
 
 
-def ingest_request(body: bytes, max_records: int) -> IngestRequest:
+def ingest_request(body: bytes, limits: Settings) -> IngestRequest:
     """
     The request that a body of `POST /ingest` holds; records are not looked into.
+
+    Args:
+        body: What was sent.
+        limits: How much a request may hold.
 
     Raises:
         RequestError: Contract §3: a field is missing, unknown or of the wrong type.
     """
-    envelope = _snake_case(decode(body), _INGEST_NAMES)
+    envelope = _snake_case(decode(body, limits.max_nesting), _INGEST_NAMES)
     for name in _INGEST_FIELDS:
         if name not in envelope:
             raise RequestError(f"Required field `{name}` is missing in the request")
@@ -112,8 +149,12 @@ def ingest_request(body: bytes, max_records: int) -> IngestRequest:
         raise _wrong_type("dry_run", "true or false", envelope["dry_run"])
     records = _records(envelope["records"])
     count = sum(len(listed) for listed in records.values())
-    if count > max_records:
-        raise RequestError(f"a request may hold {max_records} records, this one holds {count}")
+    for noun, most, seen in (
+        ("Stream Sources", limits.max_sources, len(records)),
+        ("records", limits.max_records, count),
+    ):
+        if seen > most:
+            raise RequestError(f"a request may hold {most} {noun}, this one holds {seen}")
     return IngestRequest(_name(envelope, "workspace_name"), envelope["dry_run"], records)
 
 
@@ -167,14 +208,18 @@ _METADATA_NAMES = {
 _METADATA_FIELDS = frozenset(_METADATA_NAMES.values())
 
 
-def feature_request(body: bytes) -> FeatureRequest:
+def feature_request(body: bytes, limits: Settings) -> FeatureRequest:
     """
     The request that a body of `get-features` holds.
+
+    Args:
+        body: What was sent.
+        limits: How much a request may hold.
 
     Raises:
         RequestError: Contract §4: a field is missing, unknown or of the wrong type.
     """
-    envelope = decode(body)
+    envelope = decode(body, limits.max_nesting)
     params = envelope.get("params")
     if type(params) is not dict or len(envelope) > 1:
         raise RequestError("The request body must be an object with the one field `params`")

@@ -19,6 +19,7 @@ from tecton.applied import WorkspaceState
 from tecton.bootstrap import Backend
 from tecton.catalog import Catalog
 from tecton.ingest import Ingest
+from tecton.schema import RecordLimits
 from tecton.serving import Serving
 from tecton.settings import Settings
 from tecton.stores import PushLog
@@ -38,7 +39,8 @@ def serve(settings: Settings) -> Flask:
     """
     backend = Backend(settings)
     slot = backend.take_writer_slot()
-    catalog = Catalog(backend.registry, backend.access, settings.future_tolerance)
+    limits = RecordLimits(settings.max_key_bytes, settings.max_string_bytes)
+    catalog = Catalog(backend.registry, backend.access, settings.future_tolerance, limits)
 
     def open_log(state: WorkspaceState) -> PushLog:
         return backend.open_push_log(state, slot.number)

@@ -10,7 +10,7 @@ from threading import Lock
 from tecton.access import AccessState, Role, ServiceAccount, authenticate, role_in
 from tecton.applied import AppliedSource, WorkspaceState
 from tecton.errors import AuthenticationFailed, AuthorizationFailed, TectonError
-from tecton.schema import RecordChecker
+from tecton.schema import RecordChecker, RecordLimits
 from tecton.stores import AccessStore, Registry
 
 
@@ -21,14 +21,20 @@ class Catalog:
         registry: What is applied.
         access: Who may do what.
         future_tolerance: How far ahead of the clock an event timestamp may be.
+        limits: How much a record may hold.
     """
 
     def __init__(
-        self, registry: Registry, access: AccessStore, future_tolerance: timedelta
+        self,
+        registry: Registry,
+        access: AccessStore,
+        future_tolerance: timedelta,
+        limits: RecordLimits = RecordLimits(),  # noqa: B008  # immutable
     ) -> None:
         self._registry = registry
         self._access_store = access
         self._tolerance = future_tolerance
+        self._limits = limits
         self._workspaces: dict[str, WorkspaceState] = {}
         self._access = AccessState()
         self._checkers: dict[tuple[str, int, str], RecordChecker] = {}
@@ -110,5 +116,7 @@ class Catalog:
         checker = self._checkers.get(key)
         if checker is None:
             views = state.views_by_source[source.name]
-            checker = self._checkers[key] = RecordChecker(source, views, self._tolerance)
+            checker = self._checkers[key] = RecordChecker(
+                source, views, self._tolerance, self._limits
+            )
         return checker

@@ -8,6 +8,7 @@ as it is to the jobs; a record without join key or timestamp belongs to nobody.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -16,7 +17,7 @@ from tecton.applied import AppliedView, WorkspaceState
 from tecton.rows import FeatureRow, row_of
 from tecton.stores import LogEntry
 from tecton.timestamps import parse_rfc3339
-from tecton.types import Field, ValueMismatch
+from tecton.types import DataType, Field, ValueMismatch, bounded
 
 
 def rows_of(state: WorkspaceState, entries: Sequence[LogEntry]) -> list[FeatureRow]:
@@ -54,6 +55,12 @@ def _row(view: AppliedView, record: Mapping[str, Any], sequence: int) -> Feature
 
 def _value(field: Field, value: Any) -> Any:
     try:
-        return None if value is None else field.dtype.accept(value)
+        # A limit counts when a record comes in: what was taken is never dropped by a new one.
+        return None if value is None else _unbounded(field.dtype).accept(value)
     except ValueMismatch:
         return None
+
+
+@lru_cache(maxsize=1024)
+def _unbounded(dtype: DataType) -> DataType:
+    return bounded(dtype, None)

@@ -7,18 +7,30 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 from tecton.applied import AppliedSource, AppliedView
 from tecton.errors import RecordProblem
 from tecton.rows import JOIN_KEY_MAX_BYTES, Record, row_of
 from tecton.timestamps import MICROSECOND, parse_rfc3339
-from tecton.types import Timestamp, ValueMismatch, show
+from tecton.types import STRING_MAX_BYTES, Timestamp, ValueMismatch, bounded, show
 
 MAX_MESSAGES = 20
 """About one record; a bound on what a bad request costs."""
 
 OUTSIDE_TTL = "timestamp value is outside of the serving TTL defined for Feature View {view}"
+
+
+class RecordLimits(NamedTuple):
+    """How much one record may hold.
+
+    Args:
+        key_bytes: Of a join key, in UTF-8.
+        string_bytes: Of any string, in UTF-8.
+    """
+
+    key_bytes: int = JOIN_KEY_MAX_BYTES
+    string_bytes: int = STRING_MAX_BYTES
 
 
 class RecordChecker:
@@ -28,15 +40,24 @@ class RecordChecker:
         source: The source.
         views: Its views; a record must satisfy every one.
         future_tolerance: How far ahead of the clock an event timestamp may be.
+        limits: How much a record may hold.
     """
 
     def __init__(
-        self, source: AppliedSource, views: Sequence[AppliedView], future_tolerance: timedelta
+        self,
+        source: AppliedSource,
+        views: Sequence[AppliedView],
+        future_tolerance: timedelta,
+        limits: RecordLimits = RecordLimits(),  # noqa: B008  # immutable
     ) -> None:
         self._source = source
         self._views = tuple(views)
         self._tolerance = future_tolerance
-        self._fields = [(field.name, field.dtype.accept) for field in source.fields]
+        self._key_bytes = limits.key_bytes
+        self._fields = [
+            (field.name, bounded(field.dtype, limits.string_bytes).accept)
+            for field in source.fields
+        ]
         self._names = frozenset(field.name for field in source.fields)
         self._keys = sorted({field.name for view in views for field in view.key_fields})
         self._times = sorted({view.timestamp_field for view in views} or _event_times(source))
@@ -93,7 +114,8 @@ class RecordChecker:
                 for name in islice(unknown, MAX_MESSAGES)
             ]
         if not messages:
-            messages = [message for name in self._keys for message in _key_rules(name, values)]
+            rules = (_key_rules(name, values[name], self._key_bytes) for name in self._keys)
+            messages = [message for broken in rules for message in broken]
         return values, messages
 
     def _absolute_bounds(
@@ -133,14 +155,13 @@ def _event_times(source: AppliedSource) -> set[str]:
     return found if len(found) == 1 else set()
 
 
-def _key_rules(name: str, values: Mapping[str, Any]) -> list[str]:
-    value = values[name]
+def _key_rules(name: str, value: Any, longest: int) -> list[str]:
     if not isinstance(value, str):
         return []
     if "\x00" in value:
         return [f"join key `{name}` must not contain NUL, saw {show(value)}"]
-    if len(value.encode()) > JOIN_KEY_MAX_BYTES:
-        return [f"join key `{name}` must be at most {JOIN_KEY_MAX_BYTES} bytes, saw {show(value)}"]
+    if len(value.encode()) > longest:
+        return [f"join key `{name}` must be at most {longest} bytes, saw {show(value)}"]
     return []
 
 

@@ -49,6 +49,10 @@ class Settings:
             event timestamp may be.
         max_body_bytes: `TECTON_MAX_BODY_BYTES` of a request.
         max_records: `TECTON_MAX_RECORDS` of a request.
+        max_sources: `TECTON_MAX_SOURCES` of a request.
+        max_nesting: `TECTON_MAX_NESTING`: levels of arrays and objects in a request's JSON.
+        max_key_bytes: `TECTON_MAX_KEY_BYTES` of a join key, for records and batch rows alike.
+        max_string_bytes: `TECTON_MAX_STRING_BYTES` of a string in a record.
         max_queued_records: `TECTON_MAX_QUEUED_RECORDS` that may wait for the committer.
         requests_per_second: `TECTON_REQUESTS_PER_SECOND` of one API key; 0: any.
         records_per_second: `TECTON_RECORDS_PER_SECOND` of one API key; 0: any.
@@ -65,6 +69,10 @@ class Settings:
     future_tolerance: timedelta = timedelta(minutes=10)
     max_body_bytes: int = 10 * 1024 * 1024
     max_records: int = 10_000
+    max_sources: int = 100
+    max_nesting: int = 64
+    max_key_bytes: int = 512
+    max_string_bytes: int = 64 * 1024
     max_queued_records: int = 50_000
     requests_per_second: int = 0
     records_per_second: int = 0
@@ -96,6 +104,12 @@ class Settings:
             ),
             max_body_bytes=_number(environ, "TECTON_MAX_BODY_BYTES", cls.max_body_bytes, 1, 2**30),
             max_records=_number(environ, "TECTON_MAX_RECORDS", cls.max_records, 1, 10**6),
+            max_sources=_number(environ, "TECTON_MAX_SOURCES", cls.max_sources, 1, 10_000),
+            max_nesting=_number(environ, "TECTON_MAX_NESTING", cls.max_nesting, 6, 500),
+            max_key_bytes=_number(environ, "TECTON_MAX_KEY_BYTES", cls.max_key_bytes, 16, 8_192),
+            max_string_bytes=_number(
+                environ, "TECTON_MAX_STRING_BYTES", cls.max_string_bytes, 16, 2**24
+            ),
             max_queued_records=_number(
                 environ, "TECTON_MAX_QUEUED_RECORDS", cls.max_queued_records, 1, 10**7
             ),
@@ -106,10 +120,12 @@ class Settings:
         )
 
     def environ(self) -> dict[str, str]:
-        """The variables that make another process work on the same stores."""
+        """The variables that make another process work on the same stores by the same rules."""
         variables = {"TECTON_STORE": self.store}
         if self.redis_url is not None:
             variables["TECTON_REDIS_URL"] = self.redis_url
+        if self.max_key_bytes != Settings.max_key_bytes:
+            variables["TECTON_MAX_KEY_BYTES"] = str(self.max_key_bytes)
         return variables
 
 

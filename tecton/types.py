@@ -9,6 +9,7 @@ pandas and Arrow hold: `datetime`, `int`, `float`, `list`, `dict`.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -220,6 +221,8 @@ class _Float64(DataType):
 
 @dataclass(frozen=True, repr=False)
 class _String(DataType):
+    # A limit is no part of the type: bounded and unbounded strings are one type.
+    max_bytes: int | None = dataclasses.field(default=STRING_MAX_BYTES, compare=False)
     name: ClassVar[str] = "string"
 
     @property
@@ -229,10 +232,11 @@ class _String(DataType):
     def accept(self, value: Any) -> str:
         if type(value) is not str:
             raise ValueMismatch("String", value)
-        if len(value) > STRING_MAX_BYTES or (
-            len(value) * 4 > STRING_MAX_BYTES and len(value.encode()) > STRING_MAX_BYTES
+        limit = self.max_bytes
+        if limit is not None and (
+            len(value) > limit or (len(value) * 4 > limit and len(value.encode()) > limit)
         ):
-            raise ValueMismatch("String of at most 64 KiB", value)
+            raise ValueMismatch(f"String of at most {_spell_bytes(limit)}", value)
         return value
 
     def arrow(self) -> pa.DataType:
@@ -428,6 +432,10 @@ def _accept(dtype: DataType, value: Any, step: str) -> Any:
         raise exc.inside(step) from None
 
 
+def _spell_bytes(count: int) -> str:
+    return f"{count} bytes" if count % 1024 else f"{count // 1024} KiB"
+
+
 def _optional(convert: Any, value: Any) -> Any:
     return None if value is None else convert(value)
 
@@ -448,6 +456,26 @@ String = _String()
 Timestamp = _Timestamp()
 
 _SCALARS: dict[str, DataType] = {t.name: t for t in (Bool, Int64, Float64, String, Timestamp)}
+
+
+def bounded(dtype: DataType, string_bytes: int | None) -> DataType:
+    """
+    The same type with another limit for its strings, those inside included.
+
+    Args:
+        dtype: The type; it is equal to what comes back.
+        string_bytes: The greatest length in UTF-8; None for any.
+    """
+    if isinstance(dtype, _String):
+        return _String(string_bytes)
+    if isinstance(dtype, Array):
+        return Array(bounded(dtype.element_type, string_bytes))
+    if isinstance(dtype, Map):
+        key, value = dtype.key_type, dtype.value_type
+        return Map(bounded(key, string_bytes), bounded(value, string_bytes))
+    if isinstance(dtype, Struct):
+        return Struct([Field(f.name, bounded(f.dtype, string_bytes)) for f in dtype.fields])
+    return dtype
 
 
 def from_description(description: Mapping[str, Any]) -> DataType:

@@ -23,6 +23,7 @@ from tecton.applied import WorkspaceState
 from tecton.bootstrap import Backend
 from tecton.catalog import Catalog
 from tecton.ingest import Ingest
+from tecton.schema import RecordLimits
 from tecton.serving import Serving
 from tecton.settings import Settings
 from tecton.testing import NOW, FixedClock
@@ -62,17 +63,20 @@ class World:
     `client` sends requests, `key` is an admin's.
     """
 
-    def __init__(self, folder: Path, online: RedisOnlineStore, redis_url: str) -> None:
+    def __init__(
+        self, folder: Path, online: RedisOnlineStore, redis_url: str, **settings: Any
+    ) -> None:
         self.folder = folder
         self.online = online
         self.clock = FixedClock(TODAY)
-        self.settings = Settings(store=str(folder), redis_url=redis_url)
+        self.settings = Settings(store=str(folder), redis_url=redis_url, **settings)
         self.backend = Backend(self.settings)
         documents = Documents(str(folder))
         self.registry = DocumentRegistry(documents)
         self.access = DocumentAccess(documents)
         tolerance = self.settings.future_tolerance
-        self.catalog = Catalog(self.backend.registry, self.backend.access, tolerance)
+        limits = RecordLimits(self.settings.max_key_bytes, self.settings.max_string_bytes)
+        self.catalog = Catalog(self.backend.registry, self.backend.access, tolerance, limits)
         self.key = self.account("admin")
         self.restart()
 

@@ -11,11 +11,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from ingest_api.openapi import DOCUMENT
+from ingest_api.openapi import describe
 from tecton.adapters.redis_online import RedisOnlineStore
+from tecton.settings import Settings
 from tecton.testing import build_state
 from tests.api.conftest import World, golden
 
+DOCUMENT = describe(Settings(store=""))
 CHECKED = settings(
     max_examples=60,
     deadline=None,
@@ -64,6 +66,21 @@ def declared(path: str, status: int) -> Draft202012Validator:
     answer = DOCUMENT["paths"][path]["post"]["responses"][str(status)]
     content = answer["content"]["application/json"]["schema"]
     return Draft202012Validator({**content, "components": DOCUMENT["components"]})
+
+
+def test_limits_of_the_document_are_the_settings(world: World) -> None:
+    """What is served follows what the service was told."""
+    limits = Settings(
+        store="", max_sources=3, max_records=7, max_key_bytes=21, max_string_bytes=22, max_nesting=9
+    )
+    described = describe(limits)
+    records = described["components"]["schemas"]["IngestRequest"]["properties"]["records"]
+    assert (records["maxProperties"], records["additionalProperties"]["maxItems"]) == (3, 7)
+    text = str(described)
+    for number in (limits.max_body_bytes, 9, 21, 22):
+        assert f" {number} " in text or f" {number}." in text
+    served = world.client.get("/openapi.json").json
+    assert served == describe(world.settings)
 
 
 @pytest.mark.parametrize(

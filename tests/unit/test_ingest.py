@@ -7,6 +7,7 @@ from datetime import timedelta
 from threading import Event, Thread
 from typing import Any
 
+import msgspec
 import pytest
 
 from tecton.access import AccessState, Grant, ServiceAccount
@@ -14,7 +15,7 @@ from tecton.catalog import Catalog
 from tecton.errors import AuthorizationFailed, NotFound, RateLimited, RequestError, StoreUnavailable
 from tecton.ingest import Ingest, IngestRequest, ViewCount
 from tecton.logged import rows_of
-from tecton.rows import FeatureRow, encode_key
+from tecton.rows import FeatureRow, decode_body, encode_key
 from tecton.stores import LogEntry, PushLog
 from tecton.testing import (
     AD_FIELDS,
@@ -182,6 +183,17 @@ def test_record_from_before_a_column_was_added_is_replayed_with_null() -> None:
     timeless = entry._replace(record=b'{"user_id":"u","clicked":1}')
     (row,) = rows_of(build_state([source], [view]), [entry, keyless, timeless])
     assert (row.key, row.sequence, row.body) == (key("u"), 7, b"[null,null]")
+
+
+def test_limit_that_was_lowered_drops_nothing_from_the_log() -> None:
+    """What was taken under a greater limit is replayed whole."""
+    source = build_source(fields=[*AD_FIELDS, Field("text", String)])
+    view = build_view(source)
+    long = "x" * 200_000
+    logged = {"user_id": "u", "timestamp": "2023-01-03T00:00:00Z", "clicked": 1, "text": long}
+    entry = LogEntry(source.id, 7, 1, 1, msgspec.json.encode(logged))
+    (row,) = rows_of(build_state([source], [view]), [entry])
+    assert decode_body(row.body) == [1, long]
 
 
 def test_retry_after_a_lost_answer_counts_once(stores: Stores) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tecton.errors import SettingsError
+from tecton.schema import RecordLimits
 from tecton.settings import Settings, find_repo
 
 
@@ -98,6 +99,10 @@ def test_every_variable_is_read(tmp_path: Path) -> None:
             "TECTON_FUTURE_TOLERANCE": "60",
             "TECTON_MAX_BODY_BYTES": "10",
             "TECTON_MAX_RECORDS": "20",
+            "TECTON_MAX_SOURCES": "21",
+            "TECTON_MAX_NESTING": "22",
+            "TECTON_MAX_KEY_BYTES": "23",
+            "TECTON_MAX_STRING_BYTES": "24",
             "TECTON_MAX_QUEUED_RECORDS": "30",
             "TECTON_SPARK_MEMORY": "2g",
         },
@@ -113,6 +118,10 @@ def test_every_variable_is_read(tmp_path: Path) -> None:
         future_tolerance=timedelta(minutes=1),
         max_body_bytes=10,
         max_records=20,
+        max_sources=21,
+        max_nesting=22,
+        max_key_bytes=23,
+        max_string_bytes=24,
         max_queued_records=30,
         spark_memory="2g",
     )
@@ -134,6 +143,10 @@ def test_number_that_is_none(tmp_path: Path, text: str) -> None:
         ("FUTURE_TOLERANCE", "future_tolerance", 0, 31_536_000),
         ("MAX_BODY_BYTES", "max_body_bytes", 1, 1_073_741_824),
         ("MAX_RECORDS", "max_records", 1, 1_000_000),
+        ("MAX_SOURCES", "max_sources", 1, 10_000),
+        ("MAX_NESTING", "max_nesting", 6, 500),
+        ("MAX_KEY_BYTES", "max_key_bytes", 16, 8_192),
+        ("MAX_STRING_BYTES", "max_string_bytes", 16, 16_777_216),
         ("MAX_QUEUED_RECORDS", "max_queued_records", 1, 10_000_000),
         ("REQUESTS_PER_SECOND", "requests_per_second", 0, 1_000_000_000),
         ("RECORDS_PER_SECOND", "records_per_second", 0, 1_000_000_000),
@@ -230,3 +243,14 @@ def test_other_processes_find_the_same_stores() -> None:
     """What a job is given leads it to this process's stores."""
     settings = Settings(store="/s", redis_url="redis://r")
     assert Settings.from_env(settings.environ(), Path("/")) == settings
+
+
+def test_other_processes_keep_the_same_rules() -> None:
+    """A job leaves out the join keys that the service refuses."""
+    settings = Settings(store="/s", max_key_bytes=100)
+    assert Settings.from_env(settings.environ(), Path("/")) == settings
+
+
+def test_defaults_are_those_of_the_contract() -> None:
+    """Settings know no other module; what they repeat is the same."""
+    assert (Settings.max_key_bytes, Settings.max_string_bytes) == RecordLimits()

@@ -25,6 +25,7 @@ from tecton.types import (
     Struct,
     Timestamp,
     ValueMismatch,
+    bounded,
     from_description,
     show,
 )
@@ -212,3 +213,14 @@ def test_arrow_types_hold_native_values() -> None:
     value = {"inner": {"x": 1, "at": at}, "m": [("k", at)]}
     array = pa.array([value], DTYPES[-1].arrow())
     assert array.to_pylist() == [value]
+
+
+def test_limit_of_strings_is_no_part_of_the_type() -> None:
+    """A type with another limit is the same type, all the way down."""
+    nested = Struct([Field("a", Array(Map(String, String)))])
+    small = bounded(nested, 3)
+    assert small == nested
+    assert small.accept({"a": [{"abc": "déf"[:2]}]})
+    with pytest.raises(ValueMismatch, match="String of at most 3 bytes"):
+        small.accept({"a": [{"abc": "déf"}]})
+    assert bounded(small, None).accept({"a": [{"k": "x" * 100_000}]})
