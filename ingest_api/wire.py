@@ -120,7 +120,9 @@ _NESTS = frozenset({dict, list})
 
 
 def _too_deep(max_nesting: int) -> RequestError:
-    return RequestError(f"The request body may nest {max_nesting} levels deep, this one is deeper")
+    return RequestError(
+        f"The request body is not valid JSON: it nests deeper than {max_nesting} levels"
+    )
 
 
 _INGEST_NAMES = {"workspaceName": "workspace_name", "dryRun": "dry_run"}

@@ -115,7 +115,7 @@ def test_levels_of_a_body(world: World, path: str, opening: str, closing: str) -
         assert answer is not None
         return str(answer.get("message") or answer["requestError"]["errorMessage"])
 
-    too_deep = "The request body may nest 8 levels deep, this one is deeper"
+    too_deep = "The request body is not valid JSON: it nests deeper than 8 levels"
     assert message(7) != too_deep
     assert [message(levels) for levels in (8, 100, 5_000, 100_000)] == [too_deep] * 4
 
