@@ -12,6 +12,7 @@ from pathlib import Path
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from tecton.errors import SettingsError
+from tecton.redis_urls import node_urls
 
 REPO_MARK = ".tecton"
 """The file that marks a feature repo's root."""
@@ -27,7 +28,10 @@ _STORE_RULE = (
     f"{', '.join(f'{scheme}://' for scheme in _BUCKETS)}, dbfs:/ or file:///"
 )
 
-_REDIS_RULE = "redis://host:port, rediss://host:port or unix:///path of a socket"
+_REDIS_RULE = (
+    "redis://host:port, rediss://host:port, unix:///path of a socket, or for a cluster "
+    "redis+cluster://host:port,host:port or rediss+cluster://host:port,host:port"
+)
 _URL_RULE = "http:// or https:// with a host"
 
 _MEMORY = re.compile(r"[1-9][0-9]{0,8}[kmgt]", re.IGNORECASE)
@@ -169,11 +173,16 @@ def _redis_url(environ: Mapping[str, str]) -> str | None:
     url = _text(environ, "TECTON_REDIS_URL", _REDIS_RULE, is_shown=False)
     if url is None:
         return None
-    parts = _split(url)
-    is_socket = url.startswith("unix://") and parts is not None and parts.path
-    if not is_socket and not (url.startswith(("redis://", "rediss://")) and _has_host(parts)):
+    if not all(map(_is_redis_url, node_urls(url))):
         raise _wrong("TECTON_REDIS_URL", _REDIS_RULE)
     return url
+
+
+def _is_redis_url(url: str) -> bool:
+    parts = _split(url)
+    if url.startswith("unix://"):
+        return parts is not None and bool(parts.path)
+    return url.startswith(("redis://", "rediss://")) and _has_host(parts)
 
 
 def _url(environ: Mapping[str, str]) -> str:

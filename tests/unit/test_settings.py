@@ -177,6 +177,8 @@ def test_numbers_have_bounds(
         "rediss://h:1",
         "unix:///run/redis.sock?db=1",
         "redis://[::1]:6379",
+        "redis+cluster://h",
+        "rediss+cluster://user:secret@h:7000,h:7001,[::1]:7002/?ssl_ca_certs=/ca.pem",
     ],
 )
 def test_redis_url(tmp_path: Path, url: str) -> None:
@@ -199,6 +201,11 @@ def test_redis_url(tmp_path: Path, url: str) -> None:
         "unix://",
         "unix://secret",
         "redis://h\udcff",
+        "redis+cluster://",
+        "redis+cluster://:secret@a,,b",
+        "redis+cluster://:secret@a:1,b:secret",
+        "unix+cluster:///secret",
+        "redis://:secret@a:1,b:2",
     ],
 )
 def test_redis_url_that_is_none(tmp_path: Path, url: str) -> None:
