@@ -193,6 +193,13 @@ class AppliedView(Described, frozen=True, kw_only=True, omit_defaults=True, dict
         """How far back a read sees: the ttl or the longest window; None: to the beginning."""
         return self.window_micros if self.aggregations else self.ttl_micros
 
+    def oldest_seen(self, now: int) -> int | None:
+        """The oldest event timestamp that a read at *now* sees; None: any. Both in µs."""
+        if self.reach_micros is None:
+            return None
+        # A ttl includes its old end, a window does not (contract §1, values).
+        return now - self.reach_micros + bool(self.aggregations)
+
     @cached_property
     def start_micros(self) -> int:
         """`feature_start_time` in microseconds since the epoch; 0 without one."""

@@ -139,8 +139,8 @@ class RecordChecker:
             self._problem(index, OUTSIDE_TTL.format(view=view.name), view.name)
             for view in self._views
             if view.online
-            and view.ttl_micros is not None
-            and 0 <= times[view.timestamp_field] < now - view.ttl_micros
+            and (oldest := view.oldest_seen(now)) is not None
+            and 0 <= times[view.timestamp_field] < oldest
         ]
 
     def _problem(self, index: int, message: str, view: str | None = None) -> RecordProblem:
