@@ -14,6 +14,7 @@ from tecton.rows import FeatureRow, row_of
 from tecton.types import Bool, Field, Int64, String
 
 SEQUENCE = "_sequence"
+TIE = "_tie"
 _UNCHANGED = (Bool, Int64, String)
 """Types whose native and canonical values are the same."""
 
@@ -33,7 +34,7 @@ def feature_rows(view: AppliedView, batch: pa.RecordBatch, micros: str) -> Itera
 
     Args:
         view: Its join keys and columns are in the batch under their names.
-        batch: Also holds `_sequence`.
+        batch: Also holds `_sequence`, and for an aggregating view `_tie`.
         micros: The column with the event timestamp in µs since the epoch.
     """
     fields = (*view.key_fields, *view.value_fields)
@@ -41,5 +42,6 @@ def feature_rows(view: AppliedView, batch: pa.RecordBatch, micros: str) -> Itera
     values = zip(*(canonical_values(batch, field) for field in fields), strict=True)
     times = batch.column(micros).to_pylist()
     sequences = batch.column(SEQUENCE).to_pylist()
-    for row, timestamp, sequence in zip(values, times, sequences, strict=True):
-        yield row_of(view, dict(zip(names, row, strict=True)), timestamp, sequence)
+    ties = batch.column(TIE).to_pylist() if view.aggregations else [0] * batch.num_rows
+    for row, timestamp, sequence, tie in zip(values, times, sequences, ties, strict=True):
+        yield row_of(view, dict(zip(names, row, strict=True)), timestamp, sequence, tie)

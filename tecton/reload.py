@@ -42,7 +42,7 @@ def reload_lost(
         history: What is kept of views elsewhere.
         runs: Tells whose backfill has ended.
         states: The workspaces.
-        now: Rows that are older than their ttl at this time are passed over.
+        now: Rows that no read at this time or later sees are passed over.
 
     Yields:
         A report for each view that was lost.
@@ -65,10 +65,9 @@ def _reload(
     source = state.source_by_name[view.source]
     if source.batch is not None and not view.offline:
         return None
-    since = None if view.ttl_micros is None else micros_of(now) - view.ttl_micros
     load = online.begin_load(view.id)
     count = 0
-    for rows in history.rows(state, view, since):
+    for rows in history.rows(state, view, view.oldest_seen(micros_of(now))):
         online.upsert(rows)
         count += len(rows)
     online.mark_loaded([view.id], load)

@@ -246,7 +246,9 @@ class History(Protocol):
         self, state: WorkspaceState, view: AppliedView, since: int | None
     ) -> Iterator[Sequence[FeatureRow]]:
         """
-        All rows of a view that could be the newest of their key, in chunks.
+        All rows of a view that a read could need, in chunks.
+
+        Of an aggregating view these are its events, else those that could be the newest of a key.
 
         Args:
             state: The workspace.

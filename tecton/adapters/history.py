@@ -15,15 +15,16 @@ from deltalake.exceptions import DeltaError, TableNotFoundError
 from tecton.adapters.documents import Documents
 from tecton.adapters.push_log import read_batches
 from tecton.applied import AppliedView, WorkspaceState, offline_path, push_path
-from tecton.arrow_rows import SEQUENCE, feature_rows
+from tecton.arrow_rows import SEQUENCE, TIE, feature_rows
 from tecton.errors import StoreUnavailable
 from tecton.logged import rows_of
 from tecton.rows import FeatureRow
 from tecton.timestamps import from_micros
 
 MICROS = "#micros"
-_TIE = "_tie"
 _POSITION = "#position"
+_CHUNK = 10_000
+"""Rows that are in memory at once as Python objects."""
 
 
 class DeltaHistory:
@@ -40,7 +41,7 @@ class DeltaHistory:
     def rows(
         self, state: WorkspaceState, view: AppliedView, since: int | None
     ) -> Iterator[Sequence[FeatureRow]]:
-        """All rows of a view that could be newest, in chunks."""
+        """All rows of a view that a read could need, in chunks."""
         with self._failures(view):
             # What is taken between the two steps is then read twice, never missed.
             table = self._table(offline_path(state, view)) if view.offline else None
@@ -72,7 +73,7 @@ def _offline_rows(
 ) -> Iterator[Sequence[FeatureRow]]:
     keys = [field.name for field in view.key_fields]
     columns = [*keys, *(field.name for field in view.value_fields)]
-    columns += [view.timestamp_field, SEQUENCE, _TIE]
+    columns += [view.timestamp_field, SEQUENCE, TIE]
     chosen = None
     if since is not None:
         first = from_micros(since)
@@ -80,15 +81,21 @@ def _offline_rows(
         chosen = (pc.field("_date") >= pa.scalar(first.date(), pa.date32())) & young
     dataset = table.to_pyarrow_dataset()
     for batch in dataset.to_batches(columns=columns, filter=chosen):
-        for newest in _newest(pa.Table.from_batches([batch]), view, keys).to_batches():
-            yield list(feature_rows(view, newest, MICROS))
+        rows = _with_micros(pa.Table.from_batches([batch]), view)
+        if not view.aggregations:
+            rows = _newest(rows, keys)
+        for chunk in rows.to_batches(max_chunksize=_CHUNK):
+            yield list(feature_rows(view, chunk, MICROS))
 
 
-def _newest(rows: pa.Table, view: AppliedView, keys: Sequence[str]) -> pa.Table:
-    """The most recent row of each key of a chunk; recency between chunks is the store's matter."""
+def _with_micros(rows: pa.Table, view: AppliedView) -> pa.Table:
     micros = rows.column(view.timestamp_field).cast(pa.timestamp("us", "UTC")).cast(pa.int64())
-    rows = rows.append_column(MICROS, micros)
-    rows = rows.sort_by([(MICROS, "ascending"), (SEQUENCE, "ascending"), (_TIE, "ascending")])
+    return rows.append_column(MICROS, micros)
+
+
+def _newest(rows: pa.Table, keys: Sequence[str]) -> pa.Table:
+    """The most recent row of each key of a chunk; recency between chunks is the store's matter."""
+    rows = rows.sort_by([(MICROS, "ascending"), (SEQUENCE, "ascending"), (TIE, "ascending")])
     rows = rows.append_column(_POSITION, pa.array(range(rows.num_rows), pa.int64()))
     last = rows.group_by(list(keys)).aggregate([(_POSITION, "max")])
     return rows.take(last.column(f"{_POSITION}_max"))

@@ -60,7 +60,8 @@ def offer_to(
     It yields one row for each batch, with the number of rows `offered`.
 
     Args:
-        view: Its columns are in the frame, with the timestamp in µs as `#micros`, and `_sequence`.
+        view: Its columns are in the frame, with the timestamp in µs as `#micros`, `_sequence`,
+            and for an aggregating view `_tie`.
         open_online: Connects to the online store; called on the executor.
     """
 

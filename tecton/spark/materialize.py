@@ -102,11 +102,11 @@ def materialize(
     online = 0
     if is_written and view.online:
         now = stores.clock()
-        if view.offline and view.ttl is not None:
+        oldest = view.oldest_seen(micros_of(now))
+        if view.offline and oldest is not None:
             # Days that nobody can see any more are not read back.
-            unique = _written(
-                table, sequence, Period(max(period.start, now - view.ttl), period.end)
-            )
+            first = max(period.start, from_micros(oldest))
+            unique = _written(table, sequence, Period(first, period.end))
         online = load_online(unique, view, now, stores.open_online)
     return BatchReport(
         view=view.name,

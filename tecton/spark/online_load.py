@@ -1,7 +1,8 @@
 """
 Feature rows → the online store, from the executors.
 
-Only what a read could still see is offered: the newest row of each key, if it is young enough.
+Only what a read could still see is offered: of an aggregating view all events, else the newest row
+of each key, if they are young enough.
 The store keeps the more recent one, so a row that was pushed meanwhile stays (contract §6).
 """
 
@@ -29,15 +30,29 @@ def load_online(
     Args:
         rows: `row_fields`, `_sequence`, `_tie`.
         view: The view.
-        now: Rows older than the ttl at this time are passed over.
+        now: Rows that no read at this time or later sees are passed over.
         open_online: Connects to the online store; pickled and called on the executors.
 
     Returns:
         How many rows were offered.
     """
+    oldest = view.oldest_seen(micros_of(now))
+    if oldest is not None:
+        rows = rows.where(F.unix_micros(column(view.timestamp_field)) >= oldest)
+    chosen = _events(rows, view) if view.aggregations else _newest(rows, view)
+    offered = chosen.mapInArrow(offer_to(view, open_online), f"{OFFERED} bigint")
+    return only_row(offered.agg(F.sum(OFFERED).alias(OFFERED)))[OFFERED] or 0
+
+
+def _events(rows: DataFrame, view: AppliedView) -> DataFrame:
+    micros = F.unix_micros(column(view.timestamp_field)).alias(MICROS)
+    fields = (*view.key_fields, *view.value_fields)
+    columns = [column(field.name) for field in fields]
+    return rows.select(*columns, micros, F.col("_sequence"), F.col("_tie"))
+
+
+def _newest(rows: DataFrame, view: AppliedView) -> DataFrame:
     micros = F.unix_micros(column(view.timestamp_field))
-    if view.ttl_micros is not None:
-        rows = rows.where(micros >= micros_of(now) - view.ttl_micros)
     keys = [column(field.name) for field in view.key_fields]
     values = [field.name for field in view.value_fields]
     newest = F.max_by(
@@ -46,10 +61,8 @@ def load_online(
     )
     row = column("#newest")
     wanted = [MICROS, "_sequence", *values]
-    offered = (
+    return (
         rows.groupBy(*keys)
         .agg(newest.alias("#newest"))
         .select(*keys, *(row.getField(name).alias(name) for name in wanted))
-        .mapInArrow(offer_to(view, open_online), f"{OFFERED} bigint")
     )
-    return only_row(offered.agg(F.sum(OFFERED).alias(OFFERED)))[OFFERED] or 0

@@ -108,7 +108,7 @@ def _span(at: pd.Series, parts: Sequence[ViewPart]) -> Span:
     if present.empty:
         return Span()
     first = None
-    longest = [part.view.ttl_micros for part in parts]
-    if None not in longest:
-        first = int(present.min()) - max(ttl for ttl in longest if ttl is not None)
+    oldest = [part.view.oldest_seen(int(present.min())) for part in parts]
+    if None not in oldest:
+        first = min(at for at in oldest if at is not None)
     return Span(first, int(present.max()))
