@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import ssl
 import subprocess
 import sys
@@ -164,19 +163,6 @@ def record_backfill(running: Running) -> None:
     view, now = running.state.views[0], datetime.now(timezone.utc)
     folder = running.state.folder
     backend.runs.record(Run(folder, view.name, view.id, BACKFILL, now, now, now, now, ""))
-
-
-def test_slow_senders_do_not_hold_the_service(running: Running) -> None:
-    """A hundred bodies that never end leave room for everybody else."""
-    head = b"POST /ingest HTTP/1.1\r\nHost: x\r\nContent-Length: 200\r\n\r\n{"
-    slow = [socket.create_connection(("127.0.0.1", running.port)) for _ in range(100)]
-    for connection in slow:
-        connection.sendall(head)
-    assert running.get("/livez") == 200
-    assert running.push("u") in (200, 429)
-    for connection in slow:
-        connection.close()
-    wait_for(lambda: running.push("u") == 200, "the slow ones to be gone")
 
 
 def test_port_in_use_is_said(running: Running) -> None:
