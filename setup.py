@@ -18,7 +18,7 @@ BASE = [
     "msgspec>=0.19",
     "obstore>=0.8",
     "pyarrow>=15",
-    "redis>=5.1",
+    "redis>=5.3",
 ]
 
 EXTRAS = {

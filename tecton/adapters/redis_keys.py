@@ -33,6 +33,13 @@ def slot_of(tag: str) -> int:
     return crc_hqx(tag.encode(), 0) % SLOTS
 
 
+def slot_of_key(key: str) -> int:
+    """The slot of a key: that of its hash tag, if it has one."""
+    _, brace, after = key.partition("{")
+    tag, end, _ = after.partition("}")
+    return slot_of(tag if brace and end and tag else key)
+
+
 def _spread(count: int) -> tuple[str, ...]:
     """Hash tags, the n-th with a slot in the n-th of *count* equal ranges of slots."""
     found: dict[int, str] = {}

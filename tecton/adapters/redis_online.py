@@ -4,101 +4,130 @@ The online store on Redis: one string a key and view, compared and set by script
 A value is the row's (timestamp, sequence) as two big-endian 64-bit integers, then its body.
 Scripts compare and set in one step, so any number of writers may offer rows in any order.
 
-Key spaces: `tecton:f:` feature rows, `tecton:l:` loaded markers, `tecton:w:` how far each push
-log is applied, `tecton:b:` loads under way, `tecton:seq` the sequence counter. `{0}` is the hash
-tag of the only bucket.
+Each bucket (`redis_keys`) keeps its own watermarks and markers, beside the rows that they speak
+of, and so knows by itself what it has lost. Every batch of a push log moves the watermarks of all
+buckets, of those without a row in it too: the least of them says what has reached all.
 """
 
 from __future__ import annotations
 
 import secrets
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
-import redis
-
-from tecton.adapters.redis_client import answer, connect, script
+from tecton.adapters.redis_client import connect
+from tecton.adapters.redis_commands import Ask, Command, RedisClient, Script, get, get_all
+from tecton.adapters.redis_keys import (
+    SEQUENCE,
+    loaded_key,
+    loading_key,
+    row_key,
+    watermark_key,
+)
 from tecton.errors import StoreUnavailable, ViewNotLoaded
 from tecton.rows import FeatureRow
 from tecton.stores import Stored
 
-ROWS_PER_CALL = 1000
+ROWS_PER_SCRIPT = 1000
 """A script blocks every reader: 1,000 rows take a few milliseconds."""
+
+SCRIPTS_PER_CALL = 8
+"""Of a cluster; its nodes share them."""
 
 LOAD_MS = 7 * 24 * 3_600_000
 """No load takes longer than a week."""
 
 _ORDER = struct.Struct(">qq")
-_SEQUENCE = "tecton:seq"
+
+_RESERVE, _UPSERT, _BEGIN, _MARK = map(Script.load, ("reserve", "upsert", "begin", "loaded"))
 
 
 class RedisOnlineStore:
-    """`stores.OnlineStore` on one Redis server."""
+    """`stores.OnlineStore` on Redis, one server or a cluster."""
 
-    def __init__(self, client: redis.Redis) -> None:
-        self.client = client
-        self._reserve = script(client, "reserve")
-        self._upsert = script(client, "upsert")
-        self._mark = script(client, "loaded")
+    def __init__(self, redis: RedisClient) -> None:
+        self._redis = redis
+        self._tags = redis.buckets.tags
 
     @classmethod
     def connect(cls, url: str) -> RedisOnlineStore:
-        """A store on the server at *url* (`redis://`, `rediss://`, `unix://`); connects lazily."""
+        """A store on the Redis at *url* (see `redis_client.connect`); connects lazily."""
         return cls(connect(url))
+
+    @property
+    def client(self) -> Any:
+        """The driver's client."""
+        return self._redis.driver
 
     def reserve(self, count: int, floor: int) -> int:
         """The first of *count* new sequences."""
-        return int(answer(lambda: self._reserve(keys=[_SEQUENCE], args=[count, floor])))
+        return int(self._redis.ask(_RESERVE.on([SEQUENCE], count, floor)))
 
     def upsert(self, rows: Iterable[FeatureRow]) -> None:
         """Offer rows."""
+        size = ROWS_PER_SCRIPT * (1 if len(self._tags) == 1 else SCRIPTS_PER_CALL)
         remaining = iter(rows)
-        while chunk := list(islice(remaining, ROWS_PER_CALL)):
-            self._offer(chunk)
+        while chunk := list(islice(remaining, size)):
+            parts = self._split(chunk)
+            self._redis.ask_all(
+                [_offer(tag, rows) for tag, part in parts.items() for rows in _pieces(part)]
+            )
 
     def apply(self, log: str, previous: int, batch_no: int, rows: Sequence[FeatureRow]) -> bool:
         """Offer the rows of one batch of a push log, if all before it were offered."""
-        # Only the last call advances the watermark; rows offered before it commute with
-        # everything, so it does no harm if that call then finds a gap.
-        start = max(0, (len(rows) - 1) // ROWS_PER_CALL * ROWS_PER_CALL)
-        self.upsert(rows[:start])
-        return self._offer(rows[start:], [_watermark(log)], [previous, batch_no])
+        # Only a bucket's last script advances its watermark; rows offered before it commute with
+        # everything, so it does no harm if that script then finds a gap.
+        parts = {tag: list(_pieces(part)) for tag, part in self._split(rows).items()}
+        for tag, pieces in parts.items():
+            for piece in pieces[:-1]:
+                self._redis.ask(_offer(tag, piece))
+        chain = _Chain(log, previous, batch_no)
+        commands = [_offer(tag, parts.get(tag, [()])[-1], chain) for tag in self._tags]
+        return all(self._redis.ask_all(commands))
 
     def applied_batch(self, log: str) -> int:
         """The newest batch of *log* up to which all are applied."""
-        return int(answer(lambda: self.client.get(_watermark(log))) or 0)
+        marks = self._redis.ask_all([get(watermark_key(tag, log)) for tag in self._tags])
+        return min(int(mark or 0) for mark in marks)
 
     def read(self, keys: Sequence[tuple[str, str]]) -> Sequence[Stored | None]:
         """The newest row for each (view, key)."""
-        views = sorted({view for view, _ in keys})
-        names = [_loaded(view) for view in views] + [_row(view, key) for view, key in keys]
-        answers = answer(lambda: self.client.mget(names)) if names else []
-        missing = [view for view, marker in zip(views, answers, strict=False) if marker is None]
-        if missing:
-            raise ViewNotLoaded(
-                "the online store does not hold all rows of a feature view yet; its backfill is "
-                "running or has to be run again",
-                retry_after=5,
-            )
-        return [None if value is None else _stored(value) for value in answers[len(views) :]]
+        parts = self._redis.buckets.split(
+            (key, _Wanted(number, view, key)) for number, (view, key) in enumerate(keys)
+        )
+        # A bucket's rows and markers are read at one moment.
+        buckets = self._redis.ask_all([_look_up(tag, part) for tag, part in parts.items()])
+        found: list[Stored | None] = [None] * len(keys)
+        for part, values in zip(parts.values(), buckets, strict=True):
+            if None in values[: -len(part)]:
+                raise ViewNotLoaded(
+                    "the online store does not hold all rows of a feature view yet; its backfill "
+                    "is running or has to be run again",
+                    retry_after=5,
+                )
+            for wanted, value in zip(part, values[-len(part) :], strict=True):
+                found[wanted.number] = None if value is None else _stored(value)
+        return found
 
     def begin_load(self, view: str) -> str:
         """Say that all rows of a view are going to be offered."""
         load = secrets.token_hex(8)
-
-        def begin() -> None:
-            self.client.hset(_loading(view), load, "1")
-            self.client.pexpire(_loading(view), LOAD_MS)
-
-        answer(begin)
+        self._redis.ask_all(
+            [_BEGIN.on([loading_key(tag, view)], load, LOAD_MS) for tag in self._tags]
+        )
         return load
 
     def mark_loaded(self, views: Sequence[str], load: str | None = None) -> None:
         """Say that all rows of these views are there."""
-        keys = [key for view in views for key in (_loaded(view), _loading(view))]
-        if keys and not answer(lambda: self._mark(keys=keys, args=[load or ""])):
+        if not views:
+            return
+        commands = []
+        for tag in self._tags:
+            keys = [name(tag, view) for view in views for name in (loaded_key, loading_key)]
+            commands.append(_MARK.on(keys, load or ""))
+        if not all(self._redis.ask_all(commands)):
             raise StoreUnavailable(
                 "the online store has lost data while a feature view was being loaded; load it "
                 "again"
@@ -106,37 +135,62 @@ class RedisOnlineStore:
 
     def unloaded(self, views: Sequence[str]) -> Sequence[str]:
         """Those of *views* that are not marked as loaded."""
-        markers = answer(lambda: self.client.mget(map(_loaded, views))) if views else []
-        return [view for view, marker in zip(views, markers, strict=True) if marker is None]
+        if not views:
+            return []
+        commands = [get_all([loaded_key(tag, view) for view in views]) for tag in self._tags]
+        buckets = self._redis.ask_all(commands)
+        return [view for view, *marks in zip(views, *buckets, strict=True) if None in marks]
 
-    def _offer(
-        self,
-        rows: Sequence[FeatureRow],
-        chain_key: Sequence[str] = (),
-        chain: Sequence[int] = (),
-    ) -> bool:
-        keys = [*chain_key, *(_row(row.view, row.key) for row in rows)]
-        arguments: list[Any] = [len(chain_key), *chain]
+    def _split(self, rows: Iterable[FeatureRow]) -> dict[str, list[FeatureRow]]:
+        return self._redis.buckets.split((row.key, row) for row in rows)
+
+
+class _Wanted(NamedTuple):
+    """A row that is asked for: the number of the answer, and whose row it is."""
+
+    number: int
+    view: str
+    key: str
+
+
+class _Chain(NamedTuple):
+    """Where a batch stands in its push log."""
+
+    log: str
+    previous: int
+    batch_no: int
+
+
+def _pieces(rows: Sequence[FeatureRow]) -> Iterator[Sequence[FeatureRow]]:
+    """As many rows as one script takes, then the next ones."""
+    for start in range(0, len(rows), ROWS_PER_SCRIPT):
+        yield rows[start : start + ROWS_PER_SCRIPT]
+
+
+def _look_up(tag: str, part: Sequence[_Wanted]) -> Command:
+    """Asks a bucket for the markers of the views concerned, then for the rows."""
+    markers = [loaded_key(tag, view) for view in sorted({wanted.view for wanted in part})]
+    return get_all([*markers, *(row_key(tag, wanted.view, wanted.key) for wanted in part)])
+
+
+def _offer(tag: str, rows: Sequence[FeatureRow], chain: _Chain | None = None) -> Command:
+    """Offers rows of one bucket; with a chain, if the batch before was offered too."""
+
+    def singly(ask: Ask) -> Any:
         for row in rows:
-            arguments.append(_ORDER.pack(row.timestamp, row.sequence) + row.body)
-            arguments.append(row.collected_at_ms or 0)
-        return bool(answer(lambda: self._upsert(keys=keys, args=arguments)))
+            ask(_offer(tag, [row]))
+        return 1 if chain is None else ask(_offer(tag, (), chain))
 
-
-def _row(view: str, key: str) -> str:
-    return f"tecton:f:{{0}}:{view}:{key}"
-
-
-def _loaded(view: str) -> str:
-    return f"tecton:l:{{0}}:{view}"
-
-
-def _loading(view: str) -> str:
-    return f"tecton:b:{{0}}:{view}"
-
-
-def _watermark(log: str) -> str:
-    return f"tecton:w:{{0}}:{log}"
+    keys = [row_key(tag, row.view, row.key) for row in rows]
+    arguments: list[Any] = []
+    for row in rows:
+        arguments.append(_ORDER.pack(row.timestamp, row.sequence) + row.body)
+        arguments.append(row.collected_at_ms or 0)
+    if chain is None:
+        return _UPSERT.on(keys, 0, *arguments, singly=singly if len(keys) > 1 else None)
+    keys.insert(0, watermark_key(tag, chain.log))
+    arguments = [1, chain.previous, chain.batch_no, *arguments]
+    return _UPSERT.on(keys, *arguments, singly=singly if rows else None)
 
 
 def _stored(value: bytes) -> Stored:

@@ -15,19 +15,28 @@ from tecton.rows import FeatureRow
 from tecton.stores import OnlineStore, Stored
 from tecton.testing import NOW, InMemoryOnlineStore
 from tecton.timestamps import micros_of
+from tests.contract.conftest import KINDS, place_of
+from tests.redis_servers import Place
 
 AT = micros_of(NOW)
 LATER_MS = 10 * 365 * 86_400_000
 FRESH = count()
 
 
-@pytest.fixture(params=["memory", "redis"])
-def store(request: pytest.FixtureRequest) -> OnlineStore:
-    """An empty store with the view `v` loaded."""
+@pytest.fixture(params=["memory", *KINDS])
+def place(request: pytest.FixtureRequest) -> Place | None:
+    """Where the store is; None: in memory."""
     if request.param == "memory":
-        store: OnlineStore = InMemoryOnlineStore()
-    else:
-        store = request.getfixturevalue("redis_online")
+        return None
+    return place_of(request)
+
+
+@pytest.fixture
+def store(place: Place | None) -> OnlineStore:
+    """An empty store with the view `v` loaded."""
+    store: OnlineStore = (
+        InMemoryOnlineStore() if place is None else RedisOnlineStore.connect(place.url)
+    )
     store.mark_loaded(["v"])
     return store
 
@@ -176,13 +185,14 @@ def test_large_batch_is_applied_whole(store: OnlineStore) -> None:
     assert store.apply("log", 1, 2, [])
 
 
-def test_load_that_lost_rows_is_not_marked(store: OnlineStore) -> None:
+def test_load_that_lost_rows_is_not_marked(store: OnlineStore, place: Place | None) -> None:
     """A store that is emptied while a view is being loaded refuses the mark."""
     lost = store.begin_load("w")
     if isinstance(store, InMemoryOnlineStore):
         store.flush()
     else:
-        store.client.flushall()  # type: ignore[attr-defined]  # the other implementation is Redis
+        assert place is not None
+        place.flush()
     load = store.begin_load("w")
     with pytest.raises(StoreUnavailable):
         store.mark_loaded(["w"], lost)
@@ -191,11 +201,22 @@ def test_load_that_lost_rows_is_not_marked(store: OnlineStore) -> None:
     assert store.unloaded(["w"]) == []
 
 
-def test_expired_row_is_forgotten_in_the_end(redis_online: RedisOnlineStore) -> None:
-    """Redis drops a row an hour after its ttl; a replay does not prolong its life."""
-    timestamp = 1_000_000_000_000_000
-    redis_online.upsert([row(timestamp)._replace(ttl_ms=1000)])
-    assert redis_online.client.keys("tecton:f:*") == []
+def test_loads_do_not_meet(store: OnlineStore) -> None:
+    """Of two loads of a view each ends by itself."""
+    first, second = store.begin_load("w"), store.begin_load("w")
+    store.mark_loaded(["w"], second)
+    store.mark_loaded(["w"], first)
+    with pytest.raises(StoreUnavailable):
+        store.mark_loaded(["w", "x"], store.begin_load("w"))
+    assert store.unloaded(["v", "x", "w"]) == ["x"]
+
+
+def test_nothing_asked_is_nothing_answered(store: OnlineStore) -> None:
+    """No keys, views or rows at all are no error."""
+    store.upsert([])
+    store.mark_loaded([])
+    assert store.read([]) == []
+    assert store.unloaded([]) == []
 
 
 def test_dead_server_is_unavailable() -> None:
