@@ -13,6 +13,7 @@ from ingest_api.rates import charge
 from ingest_api.service import Service, json_answer
 from tecton.access import ServiceAccount
 from tecton.idempotency import answer_once
+from tecton.ingest import IngestRequest
 
 PATHS = ("/ingest", "/v2/ingest")
 NAME_SHOWN = 128
@@ -44,4 +45,14 @@ def _take(service: Service, account: ServiceAccount, body: bytes) -> bytes:
     note(workspace=asked.workspace[:NAME_SHOWN], records=records, dry_run=asked.dry_run)
     charge(service.settings, service.requests, account, records)
     counts = service.ingest(asked, account)
+    if not asked.dry_run:
+        _count(service, account, asked)
     return msgspec.json.encode(wire.ingest_answer(asked.workspace, counts))
+
+
+def _count(service: Service, account: ServiceAccount, asked: IngestRequest) -> None:
+    """Tell the audit what was taken; it never fails a request."""
+    state = service.catalog.workspace(asked.workspace)
+    if service.tally is not None and state is not None:
+        taken = {source: len(listed) for source, listed in asked.records.items()}
+        service.tally.add(account.id, state.name, state.id, taken)

@@ -13,6 +13,7 @@ from flask import Response, g, request
 
 from ingest_api.log import note
 from ingest_api.receiving import Receiver
+from ingest_api.tally import Tally
 from tecton.access import ServiceAccount
 from tecton.catalog import Catalog
 from tecton.committer import Clock
@@ -37,6 +38,7 @@ class Service:
         requests: Idempotency keys and rates.
         clock: Now.
         is_ready: May requests be sent here?
+        tally: Counts what is ingested; None: nobody does.
     """
 
     settings: Settings
@@ -46,6 +48,7 @@ class Service:
     requests: RequestStore
     clock: Clock
     is_ready: Callable[[], bool]
+    tally: Tally | None = None
 
     def receive(self, receiver: Receiver) -> None:
         """Find out who calls and read the body; what is wrong with either is said when asked."""

@@ -9,6 +9,8 @@ import os
 import signal
 
 from ingest_api.periodic import Periodic
+from ingest_api.tally import Tally
+from tecton.audit import catch_up
 from tecton.bootstrap import Backend
 from tecton.catalog import Catalog
 from tecton.committer import Clock
@@ -16,23 +18,30 @@ from tecton.errors import StoreUnavailable, TectonError
 from tecton.ingest import Ingest
 from tecton.reload import Reloaded, reload_lost
 
+AUDIT_SECONDS = 60.0
+"""Between two entries; each is a small file that stays until the audit's maintenance."""
+
 _log = logging.getLogger(__name__)
 
 
 class Upkeep:
-    """Three threads, each with one duty, every second.
+    """Threads, each with one duty.
 
     Args:
         backend: The stores.
         catalog: Is refreshed.
         ingest: Its push logs are replayed to the online store where that lacks something.
+        tally: Is entered in the audit, as are changes that nobody has entered yet.
         clock: Now.
     """
 
-    def __init__(self, backend: Backend, catalog: Catalog, ingest: Ingest, clock: Clock) -> None:
+    def __init__(
+        self, backend: Backend, catalog: Catalog, ingest: Ingest, tally: Tally, clock: Clock
+    ) -> None:
         self._backend = backend
         self._catalog = catalog
         self._ingest = ingest
+        self._tally = tally
         self._clock = clock
         self._parent = os.getppid()
         self._recovery = Periodic("replay of the push logs", self._recover)
@@ -40,6 +49,8 @@ class Upkeep:
             Periodic("definitions and roles", catalog.refresh),
             self._recovery,
             Periodic("reload of lost views", self._reload),
+            Periodic("audit of changes", self._enter_changes, AUDIT_SECONDS),
+            Periodic("audit of what is ingested", tally.flush, AUDIT_SECONDS),
         )
 
     @property
@@ -61,6 +72,17 @@ class Upkeep:
         """End, after the steps that are under way."""
         for thread in self._threads:
             thread.stop()
+
+    def finish(self) -> None:
+        """Enter in the audit what was counted last."""
+        try:
+            self._tally.flush()
+        except TectonError as exc:
+            _log.warning("the audit lacks what was ingested last: %s", exc)
+
+    def _enter_changes(self) -> None:
+        backend = self._backend
+        catch_up(backend.audit, backend.registry, backend.access)
 
     def _recover(self) -> None:
         if os.getppid() != self._parent:

@@ -14,6 +14,7 @@ from flask import Flask
 from ingest_api.app import create_app
 from ingest_api.log import log_to_stdout
 from ingest_api.service import Service
+from ingest_api.tally import Tally
 from ingest_api.upkeep import Upkeep
 from tecton.applied import WorkspaceState
 from tecton.bootstrap import Backend
@@ -46,12 +47,14 @@ def serve(settings: Settings) -> Flask:
         return backend.open_push_log(state, slot.number)
 
     ingest = Ingest(catalog, open_log, backend.online, _now, settings.max_queued_records)
-    upkeep = Upkeep(backend, catalog, ingest, _now)
+    tally = Tally(backend.audit, f"ingest/{slot.number}", _now)
+    upkeep = Upkeep(backend, catalog, ingest, tally, _now)
     upkeep.start()
 
     def stop() -> None:
         upkeep.stop()
         ingest.close()
+        upkeep.finish()
         backend.checkpointer.close()
         slot.release()
 
@@ -65,6 +68,7 @@ def serve(settings: Settings) -> Flask:
             requests=backend.requests,
             clock=_now,
             is_ready=lambda: upkeep.is_ready,
+            tally=tally,
         )
     )
 

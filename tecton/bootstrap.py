@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from tecton.applied import WorkspaceState
     from tecton.stores import (
         AccessStore,
+        AuditLog,
         DeltaLogs,
         History,
         JobLauncher,
@@ -117,6 +118,13 @@ class Backend:
         from tecton.adapters.runs import DeltaRunLog
 
         return DeltaRunLog(self.settings.store)
+
+    @cached_property
+    def audit(self) -> AuditLog:
+        """Who did what."""
+        from tecton.adapters.audit import DeltaAuditLog
+
+        return DeltaAuditLog(self.settings.store)
 
     @cached_property
     def history(self) -> History:

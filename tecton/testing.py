@@ -25,7 +25,7 @@ from tecton.applied import (
 )
 from tecton.errors import Conflict, JobFailed, StoreUnavailable, ViewNotLoaded
 from tecton.rows import FeatureRow
-from tecton.stores import Job, LogEntry, Stored
+from tecton.stores import AuditEntry, Job, LogEntry, Stored
 from tecton.types import Field, Int64, String, Timestamp
 
 NOW = datetime(2023, 1, 3, 12, 0, tzinfo=timezone.utc)
@@ -89,10 +89,15 @@ class InMemoryAccess:
 
     def __init__(self, state: AccessState | None = None) -> None:
         self._state = state or AccessState()
+        self._versions = {self._state.version: self._state} if state else {}
 
     def latest(self) -> AccessState:
         """The newest version; version 0 is empty."""
         return self._state
+
+    def at(self, version: int) -> AccessState | None:
+        """One version; None if there is none."""
+        return self._versions.get(version)
 
     def commit(self, state: AccessState) -> None:
         """Store the next version."""
@@ -100,7 +105,38 @@ class InMemoryAccess:
             return
         if state.version != self._state.version + 1:
             raise Conflict(f"version {state.version} of access control is not the next")
-        self._state = state
+        self._state = self._versions[state.version] = state
+
+
+class InMemoryAudit:
+    """`stores.AuditLog` in memory. `entries` is what it holds, in the order of their coming."""
+
+    def __init__(self) -> None:
+        self.entries: list[AuditEntry] = []
+        self.is_down = False
+        self._last: dict[str, int] = {}
+
+    def last(self, streams: Sequence[str]) -> Mapping[str, int]:
+        """The greatest number that each stream has."""
+        self._check()
+        return {stream: self._last.get(stream, 0) for stream in streams}
+
+    def record(self, entries: Sequence[AuditEntry], stream: str, number: int) -> None:
+        """Add entries, once."""
+        self._check()
+        if self._last.get(stream, 0) < number:
+            self._last[stream] = number
+            self.entries.extend(entries)
+
+    def newest(self, limit: int, workspace: str | None = None) -> Sequence[AuditEntry]:
+        """The newest entries, newest first."""
+        self._check()
+        chosen = [e for e in self.entries if workspace in (None, e.workspace)]
+        return sorted(chosen, key=lambda entry: entry.at, reverse=True)[:limit]
+
+    def _check(self) -> None:
+        if self.is_down:
+            raise StoreUnavailable("the audit is down")
 
 
 class InMemoryOnlineStore:

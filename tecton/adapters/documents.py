@@ -142,6 +142,10 @@ class DocumentAccess:
         """The newest version; version 0 is empty."""
         return self._versions.latest() or AccessState()
 
+    def at(self, version: int) -> AccessState | None:
+        """One version; None if there is none."""
+        return self._versions.at(version)
+
     def commit(self, state: AccessState) -> None:
         """Store the next version; see `stores.AccessStore`."""
         self._versions.commit(state, "access control")

@@ -18,6 +18,7 @@ from tecton.access import (
     authenticate,
     new_key,
 )
+from tecton.cli.audit import enter_changes
 from tecton.cli.render import render_table, render_time
 from tecton.cli.session import Session, workspace_option
 from tecton.errors import Conflict
@@ -54,6 +55,7 @@ def _change(session: Session, change: Callable[[AccessState], AccessState]) -> N
             if attempt == ATTEMPTS:
                 raise
         else:
+            enter_changes(session)
             return
 
 

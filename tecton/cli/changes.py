@@ -12,6 +12,7 @@ import click
 import msgspec
 
 from tecton.applied import WorkspaceState
+from tecton.cli.audit import enter_changes
 from tecton.cli.progress import show_job
 from tecton.cli.render import plan_json, render_count, render_plan
 from tecton.cli.session import Session, workspace_option, write_json, yes_option
@@ -147,6 +148,7 @@ def _carry_out(
     state = _stamped(made.state, session.clock())
     state = msgspec.structs.replace(state, applied_by=session.user, comment=comment)
     session.backend.registry.commit(state)
+    enter_changes(session)
     click.echo(f'Applied version {state.version} of workspace "{state.name}".')
     if made.backfills:
         _start_backfills(session, made, no_wait)

@@ -15,6 +15,7 @@ from pathlib import Path
 import click
 
 from tecton.cli.access import access_control, api_key, service_account
+from tecton.cli.audit import audit
 from tecton.cli.basics import init, log, version, whoami
 from tecton.cli.changes import apply, destroy, plan, restore
 from tecton.cli.jobs import materialize, redis
@@ -38,6 +39,7 @@ for _command in (
     access_control,
     api_key,
     log,
+    audit,
     restore,
     version,
     whoami,

@@ -8,6 +8,7 @@ import click
 import msgspec
 
 from tecton.applied import WorkspaceState
+from tecton.cli.audit import enter_changes
 from tecton.cli.session import Session, checked_name, yes_option
 from tecton.plan import make_plan
 from tecton.resolve import Desired
@@ -45,6 +46,7 @@ def create(session: Session, name: str, live: bool) -> None:
             comment="created",
         )
     )
+    enter_changes(session)
     session.select(name)
     click.echo(f'Created {_kind(live)} workspace "{name}".')
     click.echo(f'Switched to workspace "{name}".')
@@ -97,6 +99,7 @@ def delete(session: Session, name: str, yes: bool) -> None:
     session.backend.registry.commit(
         msgspec.structs.replace(emptied, deleted=True, applied_by=session.user, comment="deleted")
     )
+    enter_changes(session)
     if not session.settings.workspace and session.selected() == name:
         session.select(None)
     click.echo(f'Deleted workspace "{name}".')

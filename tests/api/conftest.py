@@ -16,6 +16,7 @@ from werkzeug.test import TestResponse
 
 from ingest_api.app import create_app
 from ingest_api.service import Service
+from ingest_api.tally import Tally
 from tecton.access import AccessState, Grant, NewKey, ServiceAccount, new_key
 from tecton.adapters.documents import DocumentAccess, DocumentRegistry, Documents
 from tecton.adapters.redis_online import RedisOnlineStore
@@ -92,6 +93,7 @@ class World:
             self.settings.max_queued_records,
         )
         serving = Serving(self.catalog, self.online)
+        self.tally = Tally(self.backend.audit, "ingest/0", self.clock)
         service = Service(
             settings=self.settings,
             catalog=self.catalog,
@@ -100,6 +102,7 @@ class World:
             requests=self.backend.requests,
             clock=self.clock,
             is_ready=lambda: True,
+            tally=self.tally,
         )
         self.client: FlaskClient = create_app(service).test_client()
 
