@@ -13,6 +13,7 @@ from tecton.definitions import (
     FileConfig,
     PushConfig,
     StreamFeatureView,
+    StreamProcessingMode,
     StreamSource,
     stream_feature_view,
 )
@@ -28,6 +29,7 @@ __all__ = [
     "FileConfig",
     "PushConfig",
     "StreamFeatureView",
+    "StreamProcessingMode",
     "StreamSource",
     "__version__",
     "get_workspace",

@@ -50,6 +50,13 @@ class BatchTriggerType(Enum):
     NO_BATCH_MATERIALIZATION = "NO_BATCH_MATERIALIZATION"
 
 
+class StreamProcessingMode(Enum):
+    """When aggregates move; only continuous processing exists here."""
+
+    CONTINUOUS = "CONTINUOUS"
+    TIME_INTERVAL = "TIME_INTERVAL"
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Definition:
     """What every named object of a feature repo has.
@@ -184,7 +191,7 @@ class Aggregation:
     Args:
         column: The column that is aggregated.
         function: Its name, or a value of `tecton.aggregation_functions`.
-        time_window: How far back, exclusive at the old end.
+        time_window: How far back, exclusive at the old end; 1 minute to 365 days.
         name: Of the feature; default `{column}_{function}_{window}_continuous`.
     """
 
@@ -244,9 +251,9 @@ class StreamFeatureView(_Selectable, Definition):
         feature_start_time: From when on the batch source is read; naive means UTC.
         ttl: How old a served event may be, inclusive; None: any age.
         batch_schedule: The length of a materialisation period; default one day.
-        aggregations: Time-window aggregations.
-        aggregation_interval: Only continuous aggregation exists here.
-        stream_processing_mode: Only continuous processing exists here.
+        aggregations: Time-window aggregations, which then are the features; without a `ttl`.
+        aggregation_interval: None or 0: windows move with every event.
+        stream_processing_mode: None or `StreamProcessingMode.CONTINUOUS`.
         mode: "python" or "pandas" with a transformation; None without.
         schema: Columns after the transformation.
         timestamp_field: The event timestamp; may be left out if the schema has one Timestamp.
@@ -361,6 +368,7 @@ __all__ = [
     "FileConfig",
     "PushConfig",
     "StreamFeatureView",
+    "StreamProcessingMode",
     "StreamSource",
     "stream_feature_view",
 ]

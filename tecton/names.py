@@ -13,9 +13,11 @@ OBJECT_NAME_RULE = (
     "1 to 128 letters, digits, `_`, `.` and `-`, beginning with a letter, a digit or `_`"
 )
 COLUMN_NAME_RULE = "1 to 128 letters, digits and `_`, beginning with a letter or `_`"
+FEATURE_NAME_RULE = "1 to 128 letters, digits and `_`"
 
 _OBJECT_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 _COLUMN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
+_FEATURE_NAME = re.compile(r"[A-Za-z0-9_]{1,128}")
 
 
 def is_object_name(name: object) -> bool:
@@ -26,3 +28,8 @@ def is_object_name(name: object) -> bool:
 def is_column_name(name: object) -> bool:
     """Can this be the name of a column?"""
     return isinstance(name, str) and _COLUMN_NAME.fullmatch(name) is not None
+
+
+def is_feature_name(name: object) -> bool:
+    """Can this be the name of an aggregate? It never stands as a column of its own."""
+    return isinstance(name, str) and _FEATURE_NAME.fullmatch(name) is not None

@@ -15,7 +15,9 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from tecton.aggregates import applied_aggregation
 from tecton.applied import (
+    AppliedAggregation,
     AppliedEntity,
     AppliedService,
     AppliedSource,
@@ -149,9 +151,20 @@ def join_keys_of(view: StreamFeatureView) -> tuple[str, ...]:
 
 
 def value_fields(view: StreamFeatureView) -> tuple[Field, ...]:
-    """The columns that are neither a join key nor the timestamp: the features (contract §1)."""
+    """The columns that are neither a join key nor the timestamp: the values of a row."""
     apart = {*join_keys_of(view), timestamp_of(view)}
     return tuple(field for field in view.source.schema or () if field.name not in apart)
+
+
+def aggregations_of(view: StreamFeatureView) -> tuple[AppliedAggregation, ...]:
+    """The aggregations of a view, with their names, sorted by these."""
+    applied = (applied_aggregation(aggregation) for aggregation in view.aggregations or ())
+    return tuple(sorted(applied, key=lambda aggregation: aggregation.name))
+
+
+def feature_names(view: StreamFeatureView) -> tuple[str, ...]:
+    """The features of a view: its aggregations, or else the values of a row (contract §1)."""
+    return tuple(feature.name for feature in aggregations_of(view) or value_fields(view))
 
 
 def reference_to(feature: StreamFeatureView | FeatureReference) -> FeatureReference:
@@ -220,6 +233,7 @@ def _view(view: StreamFeatureView) -> AppliedView:
         join_keys=tuple(Column.of(by_name[key]) for key in join_keys_of(view)),
         timestamp_field=timestamp_of(view),
         columns=tuple(Column.of(field) for field in value_fields(view)),
+        aggregations=aggregations_of(view),
         event_key=view.source.stream_config.event_key_names,
         online=view.online,
         offline=view.offline,
@@ -259,8 +273,8 @@ def _service(service: FeatureService) -> AppliedService:
 
 def _taken(reference: FeatureReference) -> tuple[str, ...]:
     """The features of a reference, sorted: the order in which they are served."""
-    names = [field.name for field in value_fields(reference.view)]
-    return tuple(sorted(names if reference.features is None else reference.features))
+    selected = reference.features
+    return tuple(sorted(feature_names(reference.view) if selected is None else selected))
 
 
 def _anonymous_source(source: AppliedSource) -> AppliedSource:

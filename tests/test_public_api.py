@@ -20,6 +20,7 @@ PROMISED = {
     "FileConfig",
     "PushConfig",
     "StreamFeatureView",
+    "StreamProcessingMode",
     "StreamSource",
     "get_workspace",
     "stream_feature_view",

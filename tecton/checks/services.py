@@ -6,12 +6,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from tecton.checks.aggregations import check_aggregations
 from tecton.checks.findings import Finding, Findings, expected, is_a, is_text_mapping
 from tecton.checks.schemas import column_name, columns_of, listed
-from tecton.checks.views import check_entities
+from tecton.checks.views import check_entities, value_types
 from tecton.definitions import FeatureReference, FeatureService, StreamFeatureView
 from tecton.names import OBJECT_NAME_RULE, is_object_name
-from tecton.resolve import join_keys_of, reference_to, sequence, value_fields
+from tecton.resolve import feature_names, join_keys_of, reference_to, sequence
 from tecton.types import DataType, show
 
 
@@ -66,7 +67,7 @@ def _selected(reference: FeatureReference) -> Findings:
     view, selected = reference.view, reference.features
     if selected is None:
         return
-    known = [field.name for field in value_fields(view)]
+    known = feature_names(view)
     unknown = [show(name) for name in selected if name not in known]
     if not selected:
         yield Finding("features", f"no feature of {view.name} is named; name one or leave [[]] out")
@@ -125,8 +126,8 @@ def _namespaces(references: Sequence[FeatureReference]) -> Findings:
 def _feature_names(reference: FeatureReference) -> Sequence[str]:
     if not _is_right(reference.view):
         return ()
-    names = [field.name for field in value_fields(reference.view)]
-    return names if reference.features is None else [str(name) for name in reference.features]
+    selected = reference.features
+    return feature_names(reference.view) if selected is None else [str(name) for name in selected]
 
 
 def _service_keys(references: Sequence[FeatureReference]) -> Findings:
@@ -149,10 +150,11 @@ def _service_keys(references: Sequence[FeatureReference]) -> Findings:
 
 
 def _is_right(view: StreamFeatureView) -> bool:
-    """Can columns and join keys of the view be trusted? What is wrong is reported there."""
+    """Can features and join keys of the view be trusted? What is wrong is reported there."""
     columns = columns_of(view.source)
     return (
         bool(columns)
         and not list(check_entities(view))
         and all(key in columns for key in join_keys_of(view))
+        and not list(check_aggregations(view, value_types(view)))
     )

@@ -5,9 +5,10 @@ The rules of stream feature views.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
+from tecton.checks.aggregations import check_aggregations
 from tecton.checks.entities import is_right_entity
 from tecton.checks.findings import Finding, Findings, expected, is_a, is_positive_duration, is_text
 from tecton.checks.schemas import KEY_TYPES, check_timestamp, columns_of, listed
@@ -35,6 +36,10 @@ def _later_processing(mode: object) -> bool:
     return mode is not None and str(getattr(mode, "name", mode)).upper() != "CONTINUOUS"
 
 
+def _later_interval(interval: object) -> bool:
+    return interval is not None and interval != timedelta(0)
+
+
 def _is_given(value: object) -> bool:
     return value is not None
 
@@ -44,7 +49,10 @@ _LATER_VIEW_ARGUMENTS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "mode": (_is_given, "transformations come with a later version"),
     "schema": (_is_given, "transformations come with a later version"),
     "aggregations": (bool, "time-window aggregations come with a later version"),
-    "aggregation_interval": (_is_given, "time-window aggregations come with a later version"),
+    "aggregation_interval": (
+        _later_interval,
+        "windows move with every event; moving them in steps would change their values",
+    ),
     "stream_processing_mode": (_later_processing, "processing is continuous"),
     "batch_trigger": (_later_trigger, "only BatchTriggerType.SCHEDULED runs so far"),
     "manual_trigger_backfill_end_time": (_is_given, "manual triggers come with a later version"),
@@ -71,6 +79,17 @@ def check_view(view: StreamFeatureView) -> Findings:
     yield from check_entities(view)
     if columns_of(view.source) and not list(check_entities(view)):
         yield from _view_columns(view, columns_of(view.source))
+    yield from check_aggregations(view, value_types(view))
+
+
+def value_types(view: StreamFeatureView) -> Mapping[str, DataType]:
+    """The columns of a view's rows; none if its schema, entities or timestamp are wrong."""
+    columns = columns_of(view.source)
+    if not columns or list(check_entities(view)):
+        return {}
+    if list(check_timestamp("timestamp_field", view.timestamp_field, columns, "")):
+        return {}
+    return {field.name: field.dtype for field in value_fields(view)}
 
 
 def _feature_start_time(view: StreamFeatureView) -> Findings:

@@ -4,13 +4,13 @@ How two applied values differ, in words.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
 
-from tecton.applied import AppliedSource, Column
+from tecton.applied import AppliedAggregation, AppliedSource, Column
 from tecton.timestamps import MICROSECOND, format_micros, micros_of
 
 SOURCE_VALUES = ("columns", "event_key")
@@ -21,8 +21,32 @@ def differences(old: msgspec.Struct, new: msgspec.Struct, without: frozenset[str
     """What differs, one text for each attribute; attributes in *without* do not count."""
     for name in old.__struct_fields__:
         before, after = getattr(old, name), getattr(new, name)
-        if name not in without and before != after:
+        if name in without or before == after:
+            continue
+        if name == "aggregations":
+            yield f"{name}: {', '.join(_aggregations(before, after))}"
+        else:
             yield _difference(name, before, after)
+
+
+def _aggregations(
+    old: Sequence[AppliedAggregation], new: Sequence[AppliedAggregation]
+) -> Iterator[str]:
+    """Which aggregations go, come and change."""
+    before, after = ({one.name: one for one in some} for some in (old, new))
+    yield from (f"- {name}" for name in before if name not in after)
+    yield from (f"+ {name}" for name in after if name not in before)
+    for name, is_now in after.items():
+        was = before.get(name, is_now)
+        if was != is_now:
+            yield f"~ {name} ({_spelled(was)} → {_spelled(is_now)})"
+
+
+def _spelled(aggregation: AppliedAggregation) -> str:
+    given = [getattr(aggregation, name) for name in ("n", "percentile", "precision")]
+    parameters = ", ".join(str(value) for value in given if value is not None)
+    function = aggregation.function + (f"({parameters})" if parameters else "")
+    return f"{function} of {aggregation.column} over {spell_duration(aggregation.time_window)}"
 
 
 def _difference(name: str, before: object, after: object) -> str:

@@ -477,7 +477,10 @@ def transformed(events: Any) -> Any:
         (transformed, "transformation"),
         (view(mode="python"), "mode"),
         (view(schema=SCHEMA), "schema"),
-        (view(aggregations=[Aggregation("clicked", "sum", timedelta(1))]), "aggregations"),
+        (
+            view(ttl=None, aggregations=[Aggregation("clicked", "sum", timedelta(1))]),
+            "aggregations",
+        ),
         (view(aggregation_interval=timedelta(1)), "aggregation_interval"),
         (view(stream_processing_mode="TIME_INTERVAL"), "stream_processing_mode"),
         (view(batch_trigger=BatchTriggerType.MANUAL), "batch_trigger"),

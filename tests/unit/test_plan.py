@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tecton import (
+    Aggregation,
     Entity,
     FeatureService,
     FileConfig,
@@ -23,7 +24,9 @@ from tecton import (
     StreamFeatureView,
     StreamSource,
 )
+from tecton.aggregation_functions import approx_percentile, last_distinct
 from tecton.applied import WorkspaceState
+from tecton.cli.render import render_plan
 from tecton.errors import DefinitionError, Problem
 from tecton.periods import Period
 from tecton.plan import (
@@ -208,6 +211,64 @@ def test_change_of_values_makes_a_new_generation(changes: dict[str, Any], detail
     old, new = before.view_by_name["clicks"], plan.state.view_by_name["clicks"]
     assert new.id != old.id
     assert (new.since_version, new.applied_at) == (3, NOW)
+
+
+SUM = Aggregation("clicked", "sum", timedelta(hours=1))
+LAST = Aggregation("clicked", last_distinct(3), timedelta(days=2), name="newest")
+MEDIAN = Aggregation("clicked", approx_percentile(0.5), timedelta(minutes=90), name="newest")
+
+
+def aggregating(*aggregations: Aggregation, **changes: Any) -> dict[str, Any]:
+    """Changes that make the example's view one with aggregations."""
+    return {"view": {"ttl": None, "aggregations": list(aggregations), **changes}}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "details"),
+    [
+        ({}, aggregating(SUM), ["ttl: 7 days → none"]),
+        ({}, aggregating(SUM), ["aggregations: + clicked_sum_1h_continuous"]),
+        (aggregating(SUM), {}, ["aggregations: - clicked_sum_1h_continuous"]),
+        (aggregating(SUM), aggregating(LAST, SUM), ["aggregations: + newest"]),
+        (
+            aggregating(SUM, LAST),
+            aggregating(MEDIAN),
+            [
+                "aggregations: - clicked_sum_1h_continuous, ~ newest (last_distinct(3) of clicked "
+                "over 2 days → approx_percentile(0.5, 100) of clicked over 90 minutes)"
+            ],
+        ),
+    ],
+)
+def test_change_of_aggregations_makes_a_new_generation(
+    before: dict[str, Any], after: dict[str, Any], details: list[str]
+) -> None:
+    """The plan names those that come, go and change; the view is filled anew."""
+    plan = planned(applied(example(**before)), example(**after), "new ")
+    [change] = [one for one in plan.changes if one.name == "clicks"]
+    assert change.action is Action.RECREATE
+    assert set(details) <= set(change.details)
+    assert {f"    {detail}" for detail in details} <= set(render_plan(plan))
+    [backfill] = plan.backfills
+    assert backfill.period == planned(EMPTY, example()).backfills[0].period
+
+
+def test_order_of_aggregations_does_not_count() -> None:
+    """Features are sorted by name anyway."""
+    before = applied(example(**aggregating(SUM, LAST)))
+    assert planned(before, example(**aggregating(LAST, SUM))).is_empty
+    assert listed(planned(before, example(**aggregating(LAST, SUM, owner="a")))) == [
+        (Action.UPDATE, "clicks")
+    ]
+
+
+def test_service_of_aggregates_changes_with_them() -> None:
+    """Its features are the view's, so the plan shows both."""
+    before = applied(example(**aggregating(SUM)))
+    plan = planned(before, example(**aggregating(SUM, LAST)))
+    assert listed(plan) == [(Action.RECREATE, "clicks"), (Action.UPDATE, "svc")]
+    [taken] = plan.state.service_by_name["svc"].views
+    assert taken.features == ("clicked_sum_1h_continuous", "newest")
 
 
 def test_source_keeps_its_id_over_updates() -> None:
@@ -397,6 +458,7 @@ def repos(draw: st.DrawFn) -> Desired:
         sources.append(
             StreamSource(name=name, schema=schema, stream_config=PushConfig(), tags=tags)
         )
+    windows = st.sets(st.integers(1, 500_000), max_size=2)
     views = [
         StreamFeatureView(
             name=f"{one.name}.{number}",
@@ -408,6 +470,10 @@ def repos(draw: st.DrawFn) -> Desired:
             ttl=draw(st.none() | DURATIONS),
             batch_schedule=draw(st.none() | DURATIONS),
             description=draw(TEXTS),
+            aggregations=[
+                Aggregation("v", approx_percentile(draw(st.floats(0, 1))), timedelta(minutes=wide))
+                for wide in draw(windows)
+            ],
         )
         for one in sources
         for number in range(draw(st.integers(0, 2)))
