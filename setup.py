@@ -16,6 +16,7 @@ BASE = [
     "click>=8.1",
     "deltalake>=1.2,<2",
     "msgspec>=0.19",
+    "numpy>=1.26",
     "obstore>=0.8",
     "pyarrow>=15",
     "redis>=5.3",
@@ -26,7 +27,6 @@ EXTRAS = {
     "jobs": [
         # 4.0 is what clusters run now, 3.5 what many still do; each has its own line of Delta.
         "delta-spark>=3.3,<4.1",
-        "numpy>=1.26",
         "pandas>=2.2,<3",
         "pyspark>=3.5,<4.1",
     ],
