@@ -2,19 +2,25 @@
 The service's log: one JSON object a line, on standard output.
 
 A request's line says who asked for what and how it ended, never a secret and nothing of a record.
-JSON's escapes keep a line a line, whatever a client has sent.
+Errors that we did not write ourselves may quote a record: of them the log has the kind and the
+place. JSON's escapes keep a line a line and a terminal a terminal, whatever a client has sent.
 """
 
 from __future__ import annotations
 
+import json
 import logging
+import re
 import sys
 import time
+import traceback
 from datetime import datetime, timezone
 from typing import Any
 
 import msgspec
 from flask import Flask, Response, g, request
+
+from tecton.errors import TectonError
 
 PATH_SHOWN = 200
 
@@ -33,8 +39,42 @@ class JsonFormatter(logging.Formatter):
         else:
             line["message"] = record.getMessage()
         if record.exc_info:
-            line["exception"] = self.formatException(record.exc_info)
-        return msgspec.json.encode(line).decode()
+            line["exception"] = _place_of(record.exc_info[1])
+        try:
+            text = msgspec.json.encode(line).decode()
+        except UnicodeEncodeError:
+            # Names of files may hold bytes that are no text.
+            text = json.dumps(line, default=str)
+        return text if text.isprintable() else _UNPRINTABLE.sub(_escaped, text)
+
+
+def told(error: BaseException) -> str:
+    """What the log may say of an error: its message only if it is one of ours."""
+    return str(error) if isinstance(error, TectonError) else type(error).__name__
+
+
+def _place_of(error: BaseException | None) -> list[str]:
+    """Kind and place of an error and of those that it came from, the first one first."""
+    lines: list[str] = []
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        frames = traceback.extract_tb(error.__traceback__)
+        stack = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames]
+        lines = [type(error).__name__, *stack, *lines]
+        error = error.__cause__ or error.__context__
+    return lines
+
+
+_UNPRINTABLE = re.compile(r"[^ -~]")
+
+
+def _escaped(match: re.Match[str]) -> str:
+    character = match[0]
+    if character.isprintable():
+        return character
+    units = character.encode("utf-16-be")
+    return "".join(f"\\u{units[at]:02x}{units[at + 1]:02x}" for at in range(0, len(units), 2))
 
 
 def log_to_stdout() -> None:

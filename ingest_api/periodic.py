@@ -8,6 +8,8 @@ import logging
 from collections.abc import Callable
 from threading import Event, Thread
 
+from ingest_api.log import told
+
 _log = logging.getLogger(__name__)
 
 
@@ -49,9 +51,9 @@ class Periodic:
             self._step()
         except Exception as exc:  # noqa: BLE001  # the thread must outlive anything a step meets
             # The same trouble every second is said once.
-            if str(exc) != self._said:
-                _log.warning("%s: %s", self._name, exc, exc_info=exc.__cause__ or exc)
-            self._said = str(exc) or repr(exc)
+            if told(exc) != self._said:
+                _log.warning("%s: %s", self._name, told(exc), exc_info=exc.__cause__ or exc)
+            self._said = told(exc)
             return False
         self._said = ""
         return True

@@ -4,9 +4,9 @@ What the WSGI server loads in its worker: stores, threads and the application, w
 
 from __future__ import annotations
 
-import atexit
 import os
 from datetime import datetime, timezone
+from multiprocessing.util import Finalize
 from pathlib import Path
 
 from flask import Flask
@@ -58,7 +58,8 @@ def serve(settings: Settings) -> Flask:
         backend.checkpointer.close()
         slot.release()
 
-    atexit.register(stop)
+    # The server's worker is a child of `multiprocessing`, which passes `atexit` by at its end.
+    Finalize(None, stop, exitpriority=0)
     return create_app(
         Service(
             settings=settings,

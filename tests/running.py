@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import msgspec
 
@@ -65,6 +65,7 @@ class Running:
         self.online.mark_loaded([v.id for state in states for v in state.views if v.online])
         self.port = free_port()
         self.variables: dict[str, str] = {}
+        self.output: IO[bytes] | None = None
         self.process: subprocess.Popen[bytes] | None = None
 
     def account(self, role: str | None, workspace_id: str | None = None) -> str:
@@ -90,7 +91,8 @@ class Running:
             [sys.executable, "-m", "ingest_api", "--port", str(self.port), *options],
             cwd=ROOT,
             env={**os.environ, "TECTON_STORE": str(self.store), **self.variables},
-            stdout=subprocess.DEVNULL,
+            stdout=self.output or subprocess.DEVNULL,
+            stderr=self.output,
             start_new_session=True,
         )
         if not options:

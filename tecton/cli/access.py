@@ -19,7 +19,7 @@ from tecton.access import (
     new_key,
 )
 from tecton.cli.audit import enter_changes
-from tecton.cli.render import render_table, render_time
+from tecton.cli.render import printable, render_table, render_time
 from tecton.cli.session import Session, workspace_option
 from tecton.errors import Conflict
 from tecton.types import show
@@ -271,7 +271,7 @@ def introspect(session: Session, key: str) -> None:
         raise click.ClickException("no service account has this API key; check that it is whole")
     account = state.account(found.id)
     click.echo(f"Service Account ID: {account.id}")
-    click.echo(f"Name: {account.name}")
+    click.echo(f"Name: {printable(account.name)}")
     click.echo(f"Active: {'yes' if account.active else 'no'}")
     for name, role in _roles(session, state, account.id):
         click.echo(f"Role: {role} in {name}")

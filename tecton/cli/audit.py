@@ -7,7 +7,7 @@ from __future__ import annotations
 import click
 
 from tecton.audit import catch_up
-from tecton.cli.render import render_table, render_time
+from tecton.cli.render import printable, render_table, render_time
 from tecton.cli.session import Session
 from tecton.errors import TectonError
 from tecton.stores import AuditEntry
@@ -20,8 +20,8 @@ def enter_changes(session: Session) -> None:
         catch_up(backend.audit, backend.registry, backend.access)
     except TectonError as exc:
         click.echo(
-            f"warning: the change holds, but is not in the audit yet ({exc}); a running service, "
-            "the next change or `tecton audit` enters it",
+            f"warning: the change holds, but is not in the audit yet ({printable(str(exc))}); a "
+            "running service, the next change or `tecton audit` enters it",
             err=True,
         )
 

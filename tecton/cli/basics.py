@@ -9,7 +9,7 @@ from itertools import islice
 import click
 
 from tecton.applied import WorkspaceState
-from tecton.cli.render import render_count, render_time
+from tecton.cli.render import printable, render_count, render_time
 from tecton.cli.session import SELECTED, Session, workspace_option
 from tecton.settings import DEFAULT_STORE, REPO_MARK, find_repo
 from tecton.version import __version__
@@ -49,7 +49,8 @@ def log(session: Session, workspace: str | None, limit: int) -> None:
         what = version.comment or ("deleted" if version.deleted else "")
         click.echo(
             f"version {version.version}  {render_time(version.applied_at)}  "
-            f"{version.applied_by or '-'}  {_counts(version)}{f'  ({what})' if what else ''}"
+            f"{printable(version.applied_by) or '-'}  {_counts(version)}"
+            f"{f'  ({printable(what)})' if what else ''}"
         )
 
 

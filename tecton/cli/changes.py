@@ -14,7 +14,7 @@ import msgspec
 from tecton.applied import WorkspaceState
 from tecton.cli.audit import enter_changes
 from tecton.cli.progress import show_job
-from tecton.cli.render import plan_json, render_count, render_plan
+from tecton.cli.render import plan_json, printable, render_count, render_plan
 from tecton.cli.session import Session, workspace_option, write_json, yes_option
 from tecton.errors import JobFailed, NotFound
 from tecton.plan import Plan, desired_of, make_plan
@@ -115,7 +115,7 @@ def _local(session: Session, state: WorkspaceState) -> Desired:
     click.echo(f'Using workspace "{state.name}" in the store {session.settings.store}')
     repo = load_repo(session.root)
     for warning in repo.warnings:
-        click.echo(f"warning: {warning}", err=True)
+        click.echo(f"warning: {printable(warning)}", err=True)
     desired = desired_of(repo)
     modules = render_count(len(repo.files), "Python module")
     click.echo(f"✅ Imported {modules} from the feature repository {repo.root}")

@@ -19,6 +19,7 @@ from tecton.cli.audit import audit
 from tecton.cli.basics import init, log, version, whoami
 from tecton.cli.changes import apply, destroy, plan, restore
 from tecton.cli.jobs import materialize, redis
+from tecton.cli.render import printable
 from tecton.cli.session import Session
 from tecton.cli.workspaces import workspace
 from tecton.errors import DefinitionError, TectonError
@@ -115,8 +116,8 @@ def _misused(exc: click.ClickException) -> int:
 
 
 def _fail(message: str, code: int = 1, is_list: bool = False) -> int:
-    text = message if is_list else " ".join(message.split())
-    click.echo(f"error: {text}", err=True)
+    lines = message.split("\n") if is_list else [" ".join(message.split())]
+    click.echo("error: " + "\n".join(map(printable, lines)), err=True)
     return code
 
 

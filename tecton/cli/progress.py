@@ -12,6 +12,8 @@ from contextlib import contextmanager
 
 import click
 
+from tecton.cli.render import printable
+
 _CLEAR_LINE = "\r\033[K"
 
 
@@ -28,7 +30,7 @@ def show_job(title: str, lines: Iterable[str], is_terminal: bool) -> None:
         for line in lines:
             if is_terminal:
                 click.echo(_CLEAR_LINE, nl=False, err=True)
-            click.echo(line)
+            click.echo(printable(line))
 
 
 @contextmanager

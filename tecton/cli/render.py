@@ -44,11 +44,11 @@ def render_plan(plan: Plan) -> Iterator[str]:
 
 def _change(change: Change) -> Iterator[str]:
     yield f"  {change.action.value} {_KINDS[change.kind]}"
-    yield f"    name:            {change.name}"
+    yield f"    name:            {printable(change.name)}"
     if change.description and change.action is not Action.DELETE:
-        yield f"    description:     {change.description}"
+        yield f"    description:     {printable(change.description)}"
     for detail in change.details:
-        yield f"    {detail}"
+        yield f"    {printable(detail)}"
 
 
 def _jobs(backfill: Backfill, incremental: Incremental) -> Iterator[str]:
@@ -121,9 +121,19 @@ def render_count(number: int, noun: str, plural: str = "") -> str:
     return f"{number} {noun if number == 1 else plural or noun + 's'}"
 
 
+def printable(text: str) -> str:
+    """A text that keeps to its line and its terminal: line ends and escapes are spelled out."""
+    if text.isprintable():
+        return text
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode()
+        for character in text
+    )
+
+
 def render_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
     """The lines of a table with aligned columns."""
-    table = [header, *rows]
+    table = [header, *([printable(text) for text in row] for row in rows)]
     widths = [max(len(row[column]) for row in table) for column in range(len(header))]
     for row in table:
         yield "  ".join(f"{text:{width}}" for text, width in zip(row, widths, strict=True)).rstrip()

@@ -120,3 +120,29 @@ def test_change_that_fails_is_no_entry(cli: Cli, command: tuple[str, ...]) -> No
     cli.fails(*command)
     taken.unlink()
     assert entries(cli) == before
+
+
+def test_terminal_escapes_never_reach_the_terminal(cli: Cli) -> None:
+    """In names that are wrong, in descriptions of a repo, in what stands in the store."""
+    evil = "\x1b]0;owned\x07\r\n\x9b2J"
+    for arguments in (
+        ("workspace", "create", evil),
+        ("workspace", "select", evil),
+        ("apply", "-w", evil),
+        ("service-account", "delete", evil),
+        ("api-key", "introspect", evil),
+        (evil,),
+    ):
+        assert cli.fails(*arguments).isprintable()
+    cli.ok("workspace", "create", "prod")
+    text = "The count of ad clicks for a user"
+    cli.change("definitions.py", {text: evil.encode("unicode_escape").decode()})
+    planned = cli.ok("plan")
+    assert "owned" in planned
+    assert planned.replace("\n", "").isprintable()
+    cli.change(
+        "definitions.py", {'name="user"': f'name="{evil.encode("unicode_escape").decode()}"'}
+    )
+    result = cli("plan")
+    assert "owned" in result.err
+    assert result.err.replace("\n", "").isprintable()

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
+from types import SimpleNamespace
+from typing import Any
+
 import msgspec
 import pytest
 from hypothesis import given
@@ -70,6 +75,34 @@ def test_keys_are_random_and_their_secret_is_not_kept() -> None:
 def test_wrong_keys_open_nothing(wrong: str) -> None:
     """Right id with a wrong secret, trailing characters, unknown accounts."""
     assert authenticate(STATE, wrong) is None
+
+
+def test_unknown_id_takes_the_same_way_as_a_wrong_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many hashes and comparisons, of as many bytes: what it costs says nothing about ids."""
+    steps: list[tuple[str, int, int]] = []
+
+    def digest(data: bytes) -> Any:
+        steps.append(("hash", len(data), 0))
+        return hashlib.sha256(data)
+
+    def compare(one: str, other: str) -> bool:
+        steps.append(("compare", len(one), len(other)))
+        return hmac.compare_digest(one, other)
+
+    monkeypatch.setattr("tecton.access.hashlib", SimpleNamespace(sha256=digest))
+    monkeypatch.setattr("tecton.access.hmac", SimpleNamespace(compare_digest=compare))
+    stranger = new_key().api_key
+    wrong_secret = "_".join(["tecton", KEY.account_id, *stranger.split("_")[2:]])
+    inactive = msgspec.structs.replace(STATE, accounts=(account(OTHER, active=False),))
+    taken = []
+    for state, key in ((STATE, KEY.api_key), (STATE, wrong_secret), (STATE, stranger)):
+        steps.clear()
+        authenticate(state, key)
+        taken.append(list(steps))
+    steps.clear()
+    assert authenticate(inactive, OTHER.api_key) is None
+    assert taken == [steps] * 3
+    assert [name for name, *_ in steps] == ["hash", "compare", "compare"]
 
 
 @given(st.text() | st.text("0123456789abcdef_").map(lambda text: f"tecton_{text}"))
