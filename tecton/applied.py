@@ -122,13 +122,26 @@ _FLOAT_FUNCTIONS = frozenset(
 )
 
 
+class AppliedFunction(msgspec.Struct, frozen=True, kw_only=True):
+    """A transformation: text that stands alone, and the name of the function in it.
+
+    `mode` is "python" (a dict in) or "pandas" (a frame in).
+    """
+
+    name: str
+    mode: str
+    source: str
+
+
 class AppliedView(Described, frozen=True, kw_only=True, omit_defaults=True, dict=True):
     """A stream feature view.
 
     `id` is its generation: rows of one generation are never mixed with those of another.
     `since_version` is the registry version that created the generation. `columns` are the values
-    of a row: the source's columns without join keys and timestamp, in schema order. They are the
-    features too, unless there are `aggregations` of them, sorted by name.
+    of a row: the source's columns, or those that the `function` returns, without join keys and
+    timestamp, in schema order. They are the features too, unless there are `aggregations` of them,
+    sorted by name. `event_key` names columns of a row; with a function these are the
+    `event_columns`, which hold the source record's values and are no features.
     """
 
     id: str
@@ -141,6 +154,8 @@ class AppliedView(Described, frozen=True, kw_only=True, omit_defaults=True, dict
     columns: tuple[Column, ...]
     aggregations: tuple[AppliedAggregation, ...] = ()
     event_key: tuple[str, ...] = ()
+    event_columns: tuple[Column, ...] = ()
+    function: AppliedFunction | None = None
     online: bool = False
     offline: bool = False
     feature_start_time: datetime | None = None
@@ -162,6 +177,16 @@ class AppliedView(Described, frozen=True, kw_only=True, omit_defaults=True, dict
     def value_fields(self) -> tuple[Field, ...]:
         """The columns of a row, in schema order."""
         return tuple(Field(column.name, column.dtype) for column in self.columns)
+
+    @cached_property
+    def event_fields(self) -> tuple[Field, ...]:
+        """The columns of a row beside key, timestamp and values, which tell events apart."""
+        return tuple(Field(column.name, column.dtype) for column in self.event_columns)
+
+    @cached_property
+    def row_fields(self) -> tuple[Field, ...]:
+        """All columns of a row but its timestamp."""
+        return (*self.key_fields, *self.value_fields, *self.event_fields)
 
     @cached_property
     def features(self) -> tuple[Field, ...]:

@@ -37,7 +37,7 @@ def feature_rows(view: AppliedView, batch: pa.RecordBatch, micros: str) -> Itera
         batch: Also holds `_sequence`, and for an aggregating view `_tie`.
         micros: The column with the event timestamp in µs since the epoch.
     """
-    fields = (*view.key_fields, *view.value_fields)
+    fields = view.row_fields if view.aggregations else (*view.key_fields, *view.value_fields)
     names = [field.name for field in fields]
     values = zip(*(canonical_values(batch, field) for field in fields), strict=True)
     times = batch.column(micros).to_pylist()

@@ -9,6 +9,9 @@ import re
 RESERVED_COLUMNS = frozenset({"_sequence", "_tie", "_origin", "_date", "_valid_from", "_valid_to"})
 """Columns that the system adds itself."""
 
+EVENT_COLUMN = "_event_{name}"
+"""The column of a view with a function that keeps the source's column `name` of the event key."""
+
 OBJECT_NAME_RULE = (
     "1 to 128 letters, digits, `_`, `.` and `-`, beginning with a letter, a digit or `_`"
 )

@@ -13,7 +13,7 @@ from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
 from tecton.adapters.documents import Documents
-from tecton.adapters.push_log import read_batches
+from tecton.adapters.push_tables import CHUNK_ROWS, read_records, small_batches
 from tecton.applied import AppliedView, WorkspaceState, offline_path, push_path
 from tecton.arrow_rows import SEQUENCE, TIE, feature_rows
 from tecton.errors import StoreUnavailable
@@ -23,8 +23,6 @@ from tecton.timestamps import from_micros
 
 MICROS = "#micros"
 _POSITION = "#position"
-_CHUNK = 10_000
-"""Rows that are in memory at once as Python objects."""
 
 
 class DeltaHistory:
@@ -72,19 +70,18 @@ def _offline_rows(
     table: DeltaTable, view: AppliedView, since: int | None
 ) -> Iterator[Sequence[FeatureRow]]:
     keys = [field.name for field in view.key_fields]
-    columns = [*keys, *(field.name for field in view.value_fields)]
+    columns = [field.name for field in view.row_fields]
     columns += [view.timestamp_field, SEQUENCE, TIE]
     chosen = None
     if since is not None:
         first = from_micros(since)
         young = pc.field(view.timestamp_field) >= pa.scalar(first, pa.timestamp("us", "UTC"))
         chosen = (pc.field("_date") >= pa.scalar(first.date(), pa.date32())) & young
-    dataset = table.to_pyarrow_dataset()
-    for batch in dataset.to_batches(columns=columns, filter=chosen):
+    for batch in small_batches(table, columns, chosen):
         rows = _with_micros(pa.Table.from_batches([batch]), view)
         if not view.aggregations:
             rows = _newest(rows, keys)
-        for chunk in rows.to_batches(max_chunksize=_CHUNK):
+        for chunk in rows.to_batches(max_chunksize=CHUNK_ROWS):
             yield list(feature_rows(view, chunk, MICROS))
 
 
@@ -104,7 +101,7 @@ def _newest(rows: pa.Table, keys: Sequence[str]) -> pa.Table:
 def _pushed_rows(
     table: DeltaTable, state: WorkspaceState, view: AppliedView, taken: int
 ) -> Iterator[Sequence[FeatureRow]]:
-    for entries in read_batches(table, taken):
+    for entries in read_records(table, taken):
         rows = [row for row in rows_of(state, entries) if row.view == view.id]
         if rows:
             yield rows

@@ -27,7 +27,7 @@ _Batches = Iterable[pa.RecordBatch]
 
 def event_fields(view: AppliedView) -> list[Field]:
     """The columns that tell events of one key and timestamp apart."""
-    return [field for field in view.value_fields if field.name in view.event_key]
+    return [field for field in view.row_fields if field.name in view.event_key]
 
 
 def with_bodies(view: AppliedView) -> Callable[[_Batches], _Batches]:

@@ -29,8 +29,9 @@ _PROPERTIES = {
 
 
 def row_fields(view: AppliedView) -> tuple[Field, ...]:
-    """Join keys, timestamp and values: the columns of a feature row, under their own names."""
-    return (*view.key_fields, Field(view.timestamp_field, Timestamp), *view.value_fields)
+    """Join keys, timestamp, values and event columns: a feature row, under their own names."""
+    at = Field(view.timestamp_field, Timestamp)
+    return (*view.key_fields, at, *view.value_fields, *view.event_fields)
 
 
 def row_columns(view: AppliedView) -> list[Column]:
