@@ -24,14 +24,11 @@ from tecton.errors import (
     TectonError,
     Unavailable,
 )
-from tecton.ingest import IngestRequest, ViewCount
+from tecton.ingest import MAX_NAMED_PROBLEMS, IngestRequest, ViewCount
 from tecton.serving import FeatureValue
 from tecton.settings import Settings
 from tecton.timestamps import format_micros
 from tecton.types import cut, show
-
-MAX_NAMED_PROBLEMS = 10_000
-"""Above this only the first problem of each record is named, so that every record still is."""
 
 
 class Status(NamedTuple):

@@ -14,9 +14,14 @@ from tecton.catalog import Catalog
 from tecton.committer import Clock, Committer
 from tecton.errors import InvalidRecords, NotFound, RecordProblem, RequestError, Unavailable
 from tecton.rows import Record
+from tecton.schema import MAX_MESSAGES
 from tecton.stores import OnlineStore, PushLog
 from tecton.timestamps import micros_of
 from tecton.types import cut
+
+MAX_NAMED_PROBLEMS = 500
+"""Above this only the first problem of each record is named, so that every record still is, and a
+refusal costs no more than taking the request would have (benchmarks/rejections.py)."""
 
 
 class IngestRequest(NamedTuple):
@@ -134,7 +139,8 @@ class Ingest:
         for source in sources:
             checker = self._catalog.checker(state, source)
             for index, raw in enumerate(request.records[source.name]):
-                result = checker.check(raw, index, now)
+                most = MAX_MESSAGES if len(problems) <= MAX_NAMED_PROBLEMS else 1
+                result = checker.check(raw, index, now, most)
                 if isinstance(result, Record):
                     records.append(result)
                 else:

@@ -63,7 +63,9 @@ class RecordChecker:
         self._times = sorted({view.timestamp_field for view in views} or _event_times(source))
         self._never_null = frozenset([*self._keys, *self._times])
 
-    def check(self, raw: Any, index: int, now: int) -> Record | list[RecordProblem]:
+    def check(
+        self, raw: Any, index: int, now: int, most: int = MAX_MESSAGES
+    ) -> Record | list[RecordProblem]:
         """
         Check one record against the schema, then against the bounds of time.
 
@@ -71,15 +73,16 @@ class RecordChecker:
             raw: The decoded JSON value of the element's `record`.
             index: Its position in the request, for messages.
             now: The clock, µs since the epoch.
+            most: How many faults of the schema are looked for.
 
         Returns:
-            The record with one row for each view that is online, or all that is wrong with it.
+            The record with one row for each view that is online, or what is wrong with it.
         """
         if type(raw) is not dict:
             return [self._problem(index, f"record must be an object, saw {show(raw)}")]
-        values, messages = self._values(raw)
+        values, messages = self._values(raw, most)
         if messages:
-            return [self._problem(index, message) for message in messages[:MAX_MESSAGES]]
+            return [self._problem(index, message) for message in messages]
         times = {name: _micros(values[name]) for name in self._times}
         problems = [*self._absolute_bounds(index, times, values, now)]
         problems += self._view_bounds(index, times, now)
@@ -90,17 +93,16 @@ class RecordChecker:
         )
         return Record(self._source, values, rows)
 
-    def _values(self, raw: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
-        """Canonical values in schema order, and what is wrong with them."""
+    def _values(self, raw: Mapping[str, Any], most: int) -> tuple[dict[str, Any], list[str]]:
+        """Canonical values in schema order, and what is wrong with them, up to a bound."""
         values: dict[str, Any] = {}
         messages: list[str] = []
         for name, accept in self._fields:
+            if len(messages) == most:
+                break
             value = raw.get(name)
             if value is None:
-                if name not in raw:
-                    messages.append(f"Required field `{name}` is missing in the record")
-                elif name in self._never_null:
-                    messages.append(f"field `{name}` must not be null")
+                messages += self._absent(name, raw)
                 values[name] = None
                 continue
             try:
@@ -108,15 +110,23 @@ class RecordChecker:
             except ValueMismatch as exc:
                 messages.append(f"field `{name}{exc.path}`: {exc}")
         if len(raw) > len(self._names) or messages:
-            unknown = (name for name in raw if name not in self._names)
-            messages += [
-                f"unknown field {show(name)}: the schema of {self._source.name} has no such field"
-                for name in islice(unknown, MAX_MESSAGES)
-            ]
+            messages += self._unknown(raw, most - len(messages))
         if not messages:
             rules = (_key_rules(name, values[name], self._key_bytes) for name in self._keys)
             messages = [message for broken in rules for message in broken]
         return values, messages
+
+    def _absent(self, name: str, raw: Mapping[str, Any]) -> Sequence[str]:
+        if name not in raw:
+            return [f"Required field `{name}` is missing in the record"]
+        return [f"field `{name}` must not be null"] if name in self._never_null else ()
+
+    def _unknown(self, raw: Mapping[str, Any], most: int) -> list[str]:
+        unknown = (name for name in raw if name not in self._names)
+        return [
+            f"unknown field {show(name)}: the schema of {self._source.name} has no such field"
+            for name in islice(unknown, most)
+        ]
 
     def _absolute_bounds(
         self, index: int, times: Mapping[str, int], values: Mapping[str, Any], now: int
