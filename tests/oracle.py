@@ -17,8 +17,9 @@ from typing import Any, NamedTuple
 
 from tecton.applied import AppliedAggregation, AppliedView
 from tecton.packed import pack_values
-from tecton.testing import build_source, build_view
-from tecton.types import Field, Float64, Int64, String, Timestamp
+from tecton.timestamps import parse_rfc3339
+from tecton.types import Float64, Int64, Timestamp
+from tecton.windows.registers import estimate, hash_of
 
 
 class OracleEvent(NamedTuple):
@@ -224,25 +225,11 @@ def rank_error(precision: int) -> float:
 
 
 def _approx_count(view: AppliedView, a: AppliedAggregation, values: list[Any]) -> int:
-    from tecton.windows.registers import estimate, hash_of
-
+    dtype = {field.name: field.dtype for field in view.value_fields}[a.column]
     registers: Counter[int] = Counter()
     for value in values:
-        hashed = hash_of(value)
+        hashed = hash_of(parse_rfc3339(value) if dtype == Timestamp else value)
         index, rest = hashed >> (64 - a.precision), hashed & ((1 << (64 - a.precision)) - 1)
         rank = 64 - a.precision - rest.bit_length() + 1
         registers[index] = max(registers[index], rank)
     return estimate(a.precision, list(registers.values()))
-
-
-def windows_view(
-    columns: Mapping[str, Any],
-    aggregations: Iterable[AppliedAggregation],
-    event_key: Sequence[str] = (),
-) -> AppliedView:
-    """A view of `user_id` and `timestamp` that aggregates; its features are sorted by name."""
-    fields = [Field("user_id", String), Field("timestamp", Timestamp)]
-    fields += [Field(name, dtype) for name, dtype in columns.items()]
-    ordered = tuple(sorted(aggregations, key=lambda aggregation: aggregation.name))
-    source = build_source(fields=fields, event_key=tuple(event_key))
-    return build_view(source, aggregations=ordered, ttl=None)

@@ -7,8 +7,8 @@ they were split. So the Redis reader, the Spark jobs and the tests get the same 
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,8 +17,9 @@ from tecton.applied import AppliedView
 from tecton.timestamps import format_micros
 from tecton.types import Array, Bool, DataType, Float64, Timestamp
 from tecton.windows.answers import answer, has_answer
+from tecton.windows.bulky import Bulky, Partials
 from tecton.windows.events import Events, no_events
-from tecton.windows.layout import Layout, Matrix
+from tecton.windows.layout import Feature, Layout, Matrix
 from tecton.windows.scalars import (
     Scalars,
     decoded,
@@ -28,9 +29,6 @@ from tecton.windows.scalars import (
     singles,
     stored_dtype,
 )
-from tecton.windows.summaries import Summary
-
-_length = struct.Struct("<I")
 
 
 class State(NamedTuple):
@@ -39,11 +37,11 @@ class State(NamedTuple):
 
     Args:
         scalars: One state.
-        bulky: A partial for each of `Algebra.summaries`.
+        bulky: The partials of what has no fixed width.
     """
 
     scalars: Scalars
-    bulky: tuple[Any, ...] = ()
+    bulky: Partials = ()
 
 
 class Sealed(NamedTuple):
@@ -78,8 +76,9 @@ class Algebra:
         self.windows = self.layout.windows
         self._dtype = stored_dtype(self.layout)
         self.scalar_width = self._dtype.itemsize
-        self.summaries: tuple[Summary, ...] = ()
-        self.has_bulky = bool(self.summaries)
+        self._bulky = Bulky(self.layout, bool(view.event_key))
+        self._scalar_features = [f for f in self.layout.features if has_answer(self.layout, f)]
+        self.has_bulky = bool(self._bulky.summaries)
         self.is_ordered = self.layout.is_ordered and bool(view.event_key)
         self._backwards = -np.array(self.windows, np.int64)[::-1]
         count = len(self.windows)
@@ -90,17 +89,16 @@ class Algebra:
     def lift(self, events: Events) -> State:
         """The state of some events; they may be none."""
         scalars = merged(self.layout, singles(self.layout, events), np.array([events.size]))
-        return State(scalars, tuple(summary.lift(events) for summary in self.summaries))
+        return State(scalars, self._bulky.lift(events))
 
     def merge(self, states: Sequence[State]) -> State:
         """The state of all events of *states*, which share none; they may be none."""
         if not states:
             return self.lift(no_events(self.layout))
         scalars = joined([state.scalars for state in states])
-        parts = zip(self.summaries, zip(*(state.bulky for state in states), strict=True))  # noqa: B905
         return State(
             merged(self.layout, scalars, np.array([scalars.size])),
-            tuple(summary.merge(partials) for summary, partials in parts),
+            self._bulky.merge([state.bulky for state in states]),
         )
 
     def encode_scalar(self, state: State) -> bytes:
@@ -109,16 +107,14 @@ class Algebra:
 
     def encode_bulky(self, state: State) -> bytes:
         """The part of variable length; no bytes unless `has_bulky`."""
-        parts = zip(self.summaries, state.bulky, strict=True)
-        texts = [summary.encode(partial) for summary, partial in parts]
-        return b"".join(_length.pack(len(text)) + text for text in texts)
+        return self._bulky.encode(state.bulky)
 
     def decode(self, sealed: Sealed) -> State:
         """The state of all events of some encoded states."""
         scalars = decoded(self.layout, self._dtype, sealed.scalars)
         return State(
             merged(self.layout, scalars, np.array([scalars.size])),
-            self._merge_bulky([self._decode_bulky(data) for data in sealed.bulky]),
+            self._bulky.merge([self._bulky.decode(data) for data in sealed.bulky]),
         )
 
     def finalise(self, states: Sequence[State]) -> dict[str, Any]:
@@ -129,7 +125,7 @@ class Algebra:
             states: For each of `windows` the state of its events.
         """
         scalars = joined([state.scalars for state in states])
-        return self._finalise(scalars, [state.bulky for state in states])
+        return self._finalised(scalars, self._bulky.finalise([state.bulky for state in states]))
 
     def answer(
         self, at: int, loose: Events, sealed: Sequence[Sealed] = ()
@@ -145,12 +141,13 @@ class Algebra:
         """
         edges = np.searchsorted(loose.timestamps, at + self._backwards, side="right")
         end = np.searchsorted(loose.timestamps, at, side="right")
-        scalars = self._segments(loose, np.append(edges, end), sealed)
+        edges = np.append(edges, end)
+        scalars = self._segments(loose, edges, sealed)
         if len(self.windows) > 1:
             scalars = merged(self.layout, scalars.take(self._nested), self._nested_sizes)
         if not scalars.counts[0, -1]:
             return None
-        return self._finalise(scalars, [])
+        return self._finalised(scalars, self._answer_bulky(loose, edges, sealed))
 
     def _segments(self, loose: Events, edges: Matrix, sealed: Sequence[Sealed]) -> Scalars:
         """The states of the segments, the newest first."""
@@ -166,30 +163,32 @@ class Algebra:
         everything = joined([per_segment, stored]).take(np.argsort(labels, kind="stable"))
         return merged(self.layout, everything, np.bincount(labels, minlength=count))
 
-    def _finalise(self, scalars: Scalars, bulky: Sequence[Sequence[Any]]) -> dict[str, Any]:
+    def _answer_bulky(
+        self, loose: Events, edges: Matrix, sealed: Sequence[Sealed]
+    ) -> Iterator[tuple[Feature, Any]]:
+        if not self.has_bulky:
+            return iter(())
+        bounds = edges[::-1].tolist()
+        segments = [loose.take(slice(start, end)) for end, start in itertools.pairwise(bounds)]
+        stored = {
+            segment: [self._bulky.decode(data) for data in part.bulky]
+            for segment, part in enumerate(sealed)
+        }
+        return self._bulky.answer(segments, stored)
+
+    def _finalised(self, scalars: Scalars, bulky: Iterator[tuple[Feature, Any]]) -> dict[str, Any]:
         values: dict[str, Any] = {}
-        for feature in self.layout.features:
-            if has_answer(self.layout, feature):
-                answered = answer(self.layout, scalars, feature)
-                window = feature.window
-                value = answered.values[window].item() if answered.valid[window] else None
-                values[feature.name] = canonical(feature.dtype, value)
+        for feature in self._scalar_features:
+            answered = answer(self.layout, scalars, feature)
+            valid = answered.valid[feature.window]
+            value = answered.values[feature.window].item() if valid else None
+            values[feature.name] = canonical(feature.dtype, value)
+        present = scalars.counts[0].tolist()
+        for feature, value in bulky:
+            # No events give null also where a summary of none gives 0.
+            value = value if present[feature.window] else None
+            values[feature.name] = canonical(feature.dtype, value)
         return values
-
-    def _decode_bulky(self, data: bytes) -> list[Any]:
-        partials = []
-        start = 0
-        for summary in self.summaries:
-            end = start + 4 + _length.unpack_from(data, start)[0]
-            partials.append(summary.decode(data[start + 4 : end]))
-            start = end
-        return partials
-
-    def _merge_bulky(self, partials: Sequence[Sequence[Any]]) -> tuple[Any, ...]:
-        return tuple(
-            summary.merge([partial[i] for partial in partials])
-            for i, summary in enumerate(self.summaries)
-        )
 
 
 def canonical(dtype: DataType, value: Any) -> Any:
