@@ -13,19 +13,17 @@ import io
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
-from itertools import groupby
-from operator import attrgetter
 from typing import Any, NamedTuple, NoReturn
 
 import msgspec
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
 from tecton.adapters.checkpoints import Checkpointer
 from tecton.adapters.documents import Documents
+from tecton.adapters.push_tables import read_batches
 from tecton.applied import WorkspaceState, push_path
 from tecton.errors import StoreUnavailable, WriterFenced
 from tecton.stores import LogEntry
@@ -256,21 +254,6 @@ class DeltaPushLog:
         }
         txn = _txn(self._batch_app, batch_no, millis)
         return _lines([{"commitInfo": info}, txn, {"add": add}])
-
-
-def read_batches(table: DeltaTable, batch_no: int) -> Iterator[Sequence[LogEntry]]:
-    """The batches of a push table above *batch_no*, in order, each whole."""
-    rows = (
-        table.to_pyarrow_dataset()
-        .to_table(columns=_FILE_SCHEMA.names, filter=pc.field("batch_no") > batch_no)
-        .sort_by([("batch_no", "ascending"), ("sequence", "ascending")])
-    )
-    for _, batch in groupby(map(_log_entry, rows.to_pylist()), key=attrgetter("batch_no")):
-        yield list(batch)
-
-
-def _log_entry(row: dict[str, Any]) -> LogEntry:
-    return LogEntry(**{**row, "record": row["record"].encode()})
 
 
 def _parquet(entries: Sequence[LogEntry]) -> bytes:

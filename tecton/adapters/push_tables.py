@@ -1,0 +1,170 @@
+"""
+Push tables, read: their records a bounded number at a time, however large the table is.
+
+A file of a single commit holds one batch, a compacted one many, and not in their order. What the
+log says of each file's batches tells which files have to be read together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from operator import attrgetter
+from typing import NamedTuple
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+from deltalake import DeltaTable
+
+from tecton.stores import LogEntry
+
+WINDOW_ROWS = 200_000
+"""Records that are sorted at once: as Arrow has them, some 100 bytes each."""
+
+CHUNK_ROWS = 10_000
+"""Records that are in memory at once as Python objects."""
+
+_COLUMNS = list(LogEntry._fields)
+_UNKNOWN_LAST = 2**63 - 1
+
+
+class _Span(NamedTuple):
+    """The batches of one file or of several: all are above *after* and up to *last*."""
+
+    after: int
+    last: int
+    rows: int
+
+
+def read_batches(table: DeltaTable, batch_no: int) -> Iterator[Sequence[LogEntry]]:
+    """
+    The batches of a push table above *batch_no*, in order, each whole.
+
+    Args:
+        table: One version of the table.
+        batch_no: Where to begin.
+    """
+    dataset = table.to_pyarrow_dataset()
+    for window in _windows(dataset, _spans(table, batch_no)):
+        rows = dataset.to_table(columns=_COLUMNS, filter=_within(window))
+        rows = rows.sort_by([("batch_no", "ascending"), ("sequence", "ascending")])
+        entries = (entry for chunk in _slices(rows) for entry in chunk)
+        for _, batch in groupby(entries, key=attrgetter("batch_no")):
+            yield list(batch)
+
+
+def read_records(table: DeltaTable, batch_no: int) -> Iterator[Sequence[LogEntry]]:
+    """
+    The records of a push table in the batches above *batch_no*, in any order.
+
+    Args:
+        table: One version of the table.
+        batch_no: Where to begin.
+    """
+    chosen = pc.field("batch_no") > batch_no
+    waiting: list[pa.RecordBatch] = []
+    for batch in small_batches(table, _COLUMNS, chosen):
+        waiting.append(batch)
+        if sum(part.num_rows for part in waiting) >= CHUNK_ROWS:
+            yield from _slices(pa.Table.from_batches(waiting))
+            waiting.clear()
+    if waiting:
+        yield from _slices(pa.Table.from_batches(waiting))
+
+
+def small_batches(
+    table: DeltaTable, columns: Sequence[str], chosen: pc.Expression | None
+) -> Iterator[pa.RecordBatch]:
+    """
+    Rows of a table, with little read ahead: Arrow's own measure is hundreds of megabytes.
+
+    Args:
+        table: One version of the table.
+        columns: Which columns.
+        chosen: Which rows.
+    """
+    batches = table.to_pyarrow_dataset().to_batches(
+        columns=list(columns),
+        filter=chosen,
+        batch_size=CHUNK_ROWS,
+        batch_readahead=2,
+        fragment_readahead=2,
+    )
+    return (batch for batch in batches if batch.num_rows)
+
+
+def _spans(table: DeltaTable, batch_no: int) -> list[_Span]:
+    """The files with batches above *batch_no*, those that overlap taken together, in order."""
+    files = pa.table(table.get_add_actions(flatten=True))
+    names = ("min.batch_no", "max.batch_no", "num_records")
+    columns = [
+        files.column(name).to_pylist() if name in files.column_names else [None] * files.num_rows
+        for name in names
+    ]
+    spans = sorted(
+        # Of a file without statistics anything is possible.
+        _Span((first or 0) - 1, _UNKNOWN_LAST if last is None else last, rows or WINDOW_ROWS)
+        for first, last, rows in zip(*columns, strict=True)
+    )
+    united: list[_Span] = []
+    for span in spans:
+        if span.last <= batch_no:
+            continue
+        start = max(span.after, batch_no)
+        if united and start < united[-1].last:
+            before = united.pop()
+            span = _Span(before.after, max(before.last, span.last), before.rows + span.rows)
+        else:
+            span = span._replace(after=start)
+        united.append(span)
+    return united
+
+
+def _windows(dataset: ds.Dataset, spans: Sequence[_Span]) -> Iterator[_Span]:
+    """The same batches in portions of about `WINDOW_ROWS` records."""
+    held: _Span | None = None
+    for span in spans:
+        for part in _split(dataset, span):
+            if held is not None and held.rows + part.rows <= WINDOW_ROWS:
+                held = _Span(held.after, part.last, held.rows + part.rows)
+            else:
+                if held is not None:
+                    yield held
+                held = part
+    if held is not None:
+        yield held
+
+
+def _split(dataset: ds.Dataset, span: _Span) -> Iterator[_Span]:
+    if span.rows <= WINDOW_ROWS:
+        yield span
+        return
+    numbers = dataset.to_table(columns=["batch_no"], filter=_within(span)).column("batch_no")
+    counts = numbers.value_counts()
+    by_batch = sorted(
+        zip(counts.field("values").to_pylist(), counts.field("counts").to_pylist(), strict=True)
+    )
+    after, rows = span.after, 0
+    last = after
+    for last, count in by_batch:
+        rows += count
+        if rows >= WINDOW_ROWS:
+            yield _Span(after, last, rows)
+            after, rows = last, 0
+    if rows:
+        yield _Span(after, last, rows)
+
+
+def _within(span: _Span) -> pc.Expression:
+    return (pc.field("batch_no") > span.after) & (pc.field("batch_no") <= span.last)
+
+
+def _slices(rows: pa.Table) -> Iterator[Sequence[LogEntry]]:
+    # As bytes: canonical JSON is UTF-8 already.
+    at = rows.schema.get_field_index("record")
+    rows = rows.set_column(at, "record", rows.column("record").cast(pa.binary()))
+    for start in range(0, rows.num_rows, CHUNK_ROWS):
+        part = rows.slice(start, CHUNK_ROWS)
+        columns = [part.column(name).to_pylist() for name in _COLUMNS]
+        yield list(map(LogEntry._make, zip(*columns, strict=True)))
