@@ -8,6 +8,7 @@ claim and a payment know their own token, and a sequence that is taken in vain i
 from __future__ import annotations
 
 import hashlib
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from redis.exceptions import (
     NoScriptError,
     RedisClusterException,
     RedisError,
+    ResponseError,
 )
 
 from tecton.adapters.redis_keys import Buckets
@@ -160,29 +162,36 @@ class RedisClient(ABC):
         return answers
 
 
-def unavailable(error: Exception) -> StoreUnavailable:
-    """A driver's error as ours. Nothing of the URL, nor of a command's words, is in the message."""
-    cause: BaseException | None = error
-    while cause is not None:
-        for kind, message in _REASONS:
-            if isinstance(cause, kind):
-                return StoreUnavailable(message)
-        cause = cause.__cause__
-    return StoreUnavailable(f"Redis does not answer: {error}")
+_FORBIDDEN = (
+    "Redis does not allow its user a command or key that is needed; docs/redis.md lists all"
+)
 
-
-_REASONS: tuple[tuple[type[Exception], str], ...] = (
+_REASONS: tuple[tuple[type[Exception], str, str], ...] = (
     (
         AuthenticationError,
+        "",
         "Redis refuses the user or password of TECTON_REDIS_URL, or wants one that is not there",
     ),
-    (
-        NoPermissionError,
-        "Redis does not allow its user a command or key that is needed; docs/redis.md lists all",
-    ),
+    (NoPermissionError, "", _FORBIDDEN),
+    # In a script: Redis 6.2, and 7 or newer.
+    (ResponseError, "user executing the script can't|ACL failure in script", _FORBIDDEN),
     (
         MovedError,
+        "",
         "this Redis is a node of a cluster: TECTON_REDIS_URL must begin with redis+cluster:// or "
         "rediss+cluster://",
     ),
 )
+
+
+def unavailable(error: Exception) -> StoreUnavailable:
+    """A driver's error as ours. Nothing of the URL, nor of a command's words, is in the message."""
+    cause: BaseException | None = error
+    while cause is not None:
+        for kind, words, message in _REASONS:
+            if isinstance(cause, kind) and re.search(words, str(cause)):
+                return StoreUnavailable(message)
+        cause = cause.__cause__
+    # Of a command that it does not know Redis quotes what follows it.
+    said, _, _ = str(error).partition(", with args")
+    return StoreUnavailable(f"Redis does not answer: {said}")
