@@ -156,11 +156,16 @@ class OnlineStore(Protocol):
         """Those of *views* that are not marked as loaded."""
 
 
+WINDOWED_MICROS = range(2**53)
+"""Timestamps that a `WindowStore` keeps, from 1970 to 2255."""
+
+
 class WindowStore(Protocol):
     """The events of aggregating views online, by join key, and what their windows answer.
 
     Of the events of one identity (key, timestamp, event key) the one with the greatest
-    (sequence, tie, body) counts, whatever the order of events or of calls.
+    (sequence, tie, body) counts, whatever the order of events or of calls. Batch rows may have
+    timestamps outside `WINDOWED_MICROS`; they are left out.
     """
 
     def upsert(self, rows: Iterable[FeatureRow]) -> None:
