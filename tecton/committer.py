@@ -8,8 +8,9 @@ else is done.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager
 from datetime import datetime
 from queue import SimpleQueue
 from threading import Lock, Thread
@@ -44,7 +45,7 @@ class Committer:
         state: The newest state of the workspace.
         online: The online store.
         clock: Now.
-        max_queued: Records that may wait.
+        max_queued: Records that may wait, or be looked into.
     """
 
     def __init__(
@@ -69,12 +70,31 @@ class Committer:
         self._thread = Thread(target=self._run, name="committer", daemon=True)
         self._thread.start()
 
-    def take(self, records: Sequence[Record], registry_version: int) -> None:
+    @contextmanager
+    def room(self, count: int) -> Iterator[None]:
         """
-        Wait until the records are durable and readable.
+        Hold room for so many records, from before they are looked into until they are taken.
+
+        Refusing then costs little, so that overload leaves time for what is taken.
 
         Raises:
-            RateLimited: Too many wait already; nothing was written.
+            RateLimited: Too many wait already.
+        """
+        with self._lock:
+            if self._queued and self._queued + count > self._max_queued:
+                raise RateLimited(f"{self._queued} records wait already; send again")
+            self._queued += count
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._queued -= count
+
+    def take(self, records: Sequence[Record], registry_version: int) -> None:
+        """
+        Wait until the records, for which room is held, are durable and readable.
+
+        Raises:
             Unavailable: Try again; they were taken as a whole or not at all.
         """
         self._enqueue(records, registry_version).result()
@@ -99,9 +119,6 @@ class Committer:
         with self._lock:
             if self._closed:
                 raise StoreUnavailable("the service is stopping")
-            if self._queued and self._queued + len(records) > self._max_queued:
-                raise RateLimited(f"{self._queued} records wait already; send again")
-            self._queued += len(records)
             self._queue.put(_Waiting(records, registry_version, done))
         return done
 
@@ -129,8 +146,6 @@ class Committer:
             self._commit(group)
         except Exception as exc:  # noqa: BLE001  # handed to every waiting request, which raises it
             failure = exc
-        with self._lock:
-            self._queued -= sum(len(waiting.records) for waiting in group)
         for waiting in group:
             if failure is None:
                 waiting.done.set_result(None)

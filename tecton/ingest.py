@@ -92,9 +92,13 @@ class Ingest:
                 "workspace"
             )
         sources = _sources(state, request)
-        records = self._check(state, sources, request)
-        if not request.dry_run and records:
-            self._committer(state).take(records, state.version)
+        if request.dry_run:
+            self._check(state, sources, request)
+        else:
+            committer = self._committer(state)
+            with committer.room(sum(map(len, request.records.values()))):
+                records = self._check(state, sources, request)
+                committer.take(records, state.version)
         return _counts(state, sources, request)
 
     def recover(self) -> None:
