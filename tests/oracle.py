@@ -56,9 +56,11 @@ def values_in(
     if not inside:
         return None
     dtype = {field.name: field.dtype for field in view.value_fields}[aggregation.column]
-    present = [value for value in inside if value is not None and value != "NaN"]
-    # Only floats have a native form that differs; +0.0 because zero has no sign here.
-    return [dtype.to_native(value) + 0.0 if dtype == Float64 else value for value in present]
+    present = [value for value in inside if value is not None]
+    if dtype != Float64:
+        return present
+    # A zero has no sign here.
+    return [dtype.to_native(value) + 0.0 for value in present if value != "NaN"]
 
 
 def oracle(view: AppliedView, events: Iterable[OracleEvent], t: int) -> dict[str, Any]:

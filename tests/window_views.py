@@ -89,6 +89,14 @@ def windows_view(
     return build_view(source, aggregations=by_name, ttl=None)
 
 
+_FIXED = {name: dtype for name, dtype in COLUMNS.items() if dtype != String}
+VIEWS: Mapping[str, AppliedView] = {
+    "strings": windows_view(COLUMNS, every_function()),
+    "event key": windows_view(COLUMNS, every_function(), event_key=("integer",)),
+    "fixed width": windows_view(_FIXED, every_function(_FIXED)),
+}
+"""Every function, in views whose events are stored in different ways."""
+
 _moments = st.integers(0, 500).map(lambda n: format_micros(START + n % 7 * 10**9))
 VALUES: Mapping[DataType, st.SearchStrategy[Any]] = {
     Int64: st.sampled_from([0, 1, -1, 7, 2**63 - 1, -(2**63), 2**53 + 1])

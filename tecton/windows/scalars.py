@@ -8,7 +8,7 @@ LeVeque's formula (1979), so nothing is ever taken off a running sum.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -56,16 +56,15 @@ class Scalars(NamedTuple):
 _IDENTITY = (0, 0, 0.0, 0.0, 0.0, _NO_INTEGER, -np.inf)
 
 
-def blank(layout: Layout, size: int) -> Scalars:
-    """As many states of no events."""
-    rows = _rows(layout)
-    pairs = zip(rows, _IDENTITY, strict=True)
-    return Scalars(*(np.full((n, size), fill, _DTYPES[i]) for i, (n, fill) in enumerate(pairs)))
+def blank(rows: Iterable[int], size: int) -> Scalars:
+    """As many states of no events; *rows* says how many each matrix has."""
+    parts = zip(rows, _IDENTITY, _DTYPES, strict=True)
+    return Scalars(*(np.full((n, size), fill, dtype) for n, fill, dtype in parts))
 
 
 def singles(layout: Layout, events: Events) -> Scalars:
     """The state of each event by itself."""
-    states = blank(layout, events.size)
+    states = blank(rows_of(layout), events.size)
     states.counts[0] = 1
     columns = events.columns
     for row, column in enumerate(columns, 1):
@@ -112,7 +111,7 @@ def merged(layout: Layout, states: Scalars, sizes: Matrix) -> Scalars:
     """
     taken = sizes > 0
     if not taken.all():
-        whole = blank(layout, sizes.size)
+        whole = blank(rows_of(layout), sizes.size)
         if taken.any():
             parts = zip(whole, merged(layout, states, sizes[taken]), strict=True)
             for matrix, part in parts:
@@ -187,7 +186,8 @@ _DTYPES = (np.int64, np.int64, np.float64, np.float64, np.float64, np.int64, np.
 _STORED = ("<u4", "<i8", "<f8", "<f8", "<f8", "<i8", "<f8")
 
 
-def _rows(layout: Layout) -> tuple[int, ...]:
+def rows_of(layout: Layout) -> tuple[int, ...]:
+    """How many rows the matrices of a view's states have."""
     return (
         1 + len(layout.fields),
         2 * len(layout.limbs),
@@ -201,7 +201,7 @@ def _rows(layout: Layout) -> tuple[int, ...]:
 
 def stored_dtype(layout: Layout) -> np.dtype[Any]:
     """How a state is laid out in bytes."""
-    parts = zip(Scalars._fields, _STORED, _rows(layout), strict=True)
+    parts = zip(Scalars._fields, _STORED, rows_of(layout), strict=True)
     return np.dtype([(name, code, (rows,)) for name, code, rows in parts if rows])
 
 

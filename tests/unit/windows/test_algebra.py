@@ -15,22 +15,14 @@ from tecton.types import Float64, Int64
 from tecton.windows import Sealed, State, algebra_of, unpack
 from tests.oracle import OracleEvent, differences, kept, oracle
 from tests.window_views import (
-    COLUMNS,
     START,
+    VIEWS,
     aggregation,
-    every_function,
     streams,
     unpacked,
     windows_view,
 )
 
-PLAIN = windows_view(COLUMNS, every_function())
-KEYED = windows_view(COLUMNS, every_function(), event_key=("integer",))
-NUMBERS = windows_view(
-    {name: COLUMNS[name] for name in ("integer", "number", "moment", "numbers")},
-    every_function({name: COLUMNS[name] for name in ("integer", "number", "moment", "numbers")}),
-)
-VIEWS = {"strings": PLAIN, "event key": KEYED, "fixed width": NUMBERS}
 times = st.integers(START, START + 900)
 
 
@@ -194,14 +186,8 @@ def test_sum_that_leaves_the_doubles_on_its_way_comes_back() -> None:
 
 def test_strided_bodies_are_read_in_place() -> None:
     """Bodies may be a window of wider rows, as they stand in a store's bytes."""
-    view = NUMBERS
-    events = [
-        OracleEvent(
-            START + i, b"", i, 0, {"integer": i, "number": i / 2, "moment": None, "numbers": []}
-        )
-        for i in range(5)
-    ]
-
+    view = number_view("sum")
+    events = number_events(0.5, None, "NaN", 2.0, -0.0)
     bodies = [pack_values(view, event.values) for event in events]
     rows = np.frombuffer(b"".join(b"1234567" + body + b"tail" for body in bodies), np.uint8)
     matrix = rows.reshape(5, -1)[:, 7:-4]
