@@ -12,7 +12,7 @@ CONSTRAINTS := constraints-common.txt
 export PYSPARK_PYTHON ?= $(CURDIR)/$(BIN)/python
 
 .DEFAULT_GOAL := help
-.PHONY: help install java demo serve test test-fast test-spark35 check format bench clean
+.PHONY: help install java demo serve test test-fast test-redis test-spark35 check format bench clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,6 +43,9 @@ test: install ## the whole suite, with real Redis, Delta and Spark
 
 test-fast: $(INSTALLED) ## what needs no JVM, in under a minute
 	$(BIN)/python -m pytest --ignore=tests/spark --ignore=tests/e2e -m "not spark"
+
+test-redis: $(INSTALLED) ## what needs Redis; REDIS_SERVER=/path/to/redis-server tries that one
+	$(BIN)/python -m pytest tests/contract tests/api tests/e2e/test_redis_service.py
 
 test-spark35: $(SPARK35)/.installed java ## the Spark tests with Spark 3.5 and Delta 3.3
 	PYSPARK_PYTHON=$(CURDIR)/$(SPARK35)/bin/python $(SPARK35)/bin/python -m pytest tests/spark

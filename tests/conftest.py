@@ -1,15 +1,25 @@
-"""Fixtures for every folder of tests: the one Spark session."""
+"""Fixtures for every folder of tests: the one Spark session, and which Redis there is."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
+
+
+@pytest.fixture(scope="session", autouse=True)
+def redis_binary(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """The embedded Redis too is the server that `REDIS_SERVER` names."""
+    if told := os.environ.get("REDIS_SERVER"):
+        folder = tmp_path_factory.mktemp("redis-binary")
+        (folder / "redis-server").symlink_to(Path(told).resolve())
+        os.environ["PATH"] = f"{folder}{os.pathsep}{os.environ['PATH']}"
 
 
 @pytest.fixture(scope="session")

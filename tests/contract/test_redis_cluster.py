@@ -315,3 +315,21 @@ def test_wrong_option_of_the_url_is_named(scheme: str, option: str) -> None:
     assert option.split("=")[0] in str(error.value)
     assert "secret" not in str(error.value)
     assert "=" not in str(error.value)
+
+
+def test_other_nodes_are_read_while_one_is_away(fragile: RedisClusterServers) -> None:
+    """Where the cluster is told not to stop as a whole; the rest is 503, and so is every push."""
+    for server in fragile.servers:
+        with server.admin as client:
+            client.config_set("cluster-require-full-coverage", "no")
+    store = RedisOnlineStore.connect(fragile.url)
+    store.mark_loaded(["v"])
+    store.upsert([row(key) for key in KEYS[:30]])
+    fragile.servers[2].stop()
+    served = 0
+    for key in KEYS[:30]:
+        with suppress(StoreUnavailable):
+            served += store.read([("v", key)]) == [stored()]
+    assert 10 < served < 30
+    with pytest.raises(StoreUnavailable):
+        store.apply("log", 0, 1, [])
