@@ -8,7 +8,8 @@ they were split. So the Redis reader, the Spark jobs and the tests get the same 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -77,7 +78,13 @@ class Algebra:
         self._dtype = stored_dtype(self.layout)
         self.scalar_width = self._dtype.itemsize
         self._bulky = Bulky(self.layout, bool(view.event_key))
-        self._scalar_features = [f for f in self.layout.features if has_answer(self.layout, f)]
+        self._canonical = {f.name: _canonical_of(f.dtype) for f in self.layout.features}
+        shared: dict[tuple[int, str], list[Feature]] = {}
+        for feature in self.layout.features:
+            if has_answer(self.layout, feature):
+                same = (feature.column, feature.aggregation.function)
+                shared.setdefault(same, []).append(feature)
+        self._scalar_features = tuple(shared.values())
         self.has_bulky = bool(self._bulky.summaries)
         self.is_ordered = self.layout.is_ordered and bool(view.event_key)
         self._backwards = -np.array(self.windows, np.int64)[::-1]
@@ -152,16 +159,17 @@ class Algebra:
     def _segments(self, loose: Events, edges: Matrix, sealed: Sequence[Sealed]) -> Scalars:
         """The states of the segments, the newest first."""
         states = singles(self.layout, loose.take(slice(edges[0], edges[-1])))
-        per_segment = merged(self.layout, states, np.diff(edges))
-        per_segment = per_segment.take(slice(None, None, -1))
+        sizes = np.diff(edges)
         if not any(part.scalars for part in sealed):
-            return per_segment
+            return merged(self.layout, states, sizes).take(slice(None, None, -1))
         stored = decoded(self.layout, self._dtype, b"".join(part.scalars for part in sealed))
-        count = len(self.windows)
-        owners = [len(part.scalars) // self.scalar_width for part in sealed]
-        labels = np.concatenate([np.arange(count), np.repeat(np.arange(len(owners)), owners)])
-        everything = joined([per_segment, stored]).take(np.argsort(labels, kind="stable"))
-        return merged(self.layout, everything, np.bincount(labels, minlength=count))
+        segments = np.arange(len(self.windows))
+        nodes = [len(part.scalars) // self.scalar_width for part in sealed]
+        owners = np.concatenate(
+            [segments[::-1].repeat(sizes), segments[: len(nodes)].repeat(nodes)]
+        )
+        grouped = joined([states, stored]).take(owners.argsort(kind="stable"))
+        return merged(self.layout, grouped, np.bincount(owners, minlength=segments.size))
 
     def _answer_bulky(
         self, loose: Events, edges: Matrix, sealed: Sequence[Sealed]
@@ -176,32 +184,54 @@ class Algebra:
         }
         return self._bulky.answer(segments, stored)
 
-    def _finalised(self, scalars: Scalars, bulky: Iterator[tuple[Feature, Any]]) -> dict[str, Any]:
+    def _finalised(self, scalars: Scalars, bulky: Iterable[tuple[Feature, Any]]) -> dict[str, Any]:
         values: dict[str, Any] = {}
-        for feature in self._scalar_features:
-            answered = answer(self.layout, scalars, feature)
-            valid = answered.valid[feature.window]
-            value = answered.values[feature.window].item() if valid else None
-            values[feature.name] = canonical(feature.dtype, value)
+        with np.errstate(all="ignore"):
+            for features in self._scalar_features:
+                # The same function of the same column is worked out for all windows at once.
+                answered = answer(self.layout, scalars, features[0])
+                given, valid = answered.values.tolist(), answered.valid.tolist()
+                for feature in features:
+                    value = given[feature.window] if valid[feature.window] else None
+                    values[feature.name] = self._canonical[feature.name](value)
         present = scalars.counts[0].tolist()
         for feature, value in bulky:
             # No events give null also where a summary of none gives 0.
             value = value if present[feature.window] else None
-            values[feature.name] = canonical(feature.dtype, value)
+            values[feature.name] = self._canonical[feature.name](value)
         return values
 
 
-def canonical(dtype: DataType, value: Any) -> Any:
-    """A value as it is kept in numpy → its canonical form, for instance µs → RFC 3339."""
-    if value is None:
-        return None
+def _as_it_is(value: Any) -> Any:
+    return value
+
+
+def _canonical_number(value: float | None) -> Any:
+    return value if value is None or math.isfinite(value) else Float64.from_native(value)
+
+
+def _canonical_time(micros: int | None) -> str | None:
+    return None if micros is None else format_micros(micros)
+
+
+def _canonical_bool(value: int | None) -> bool | None:
+    return None if value is None else bool(value)
+
+
+def _canonical_of(dtype: DataType) -> Callable[[Any], Any]:
+    """What turns a value as numpy keeps it into its canonical form."""
     if isinstance(dtype, Array):
-        return [canonical(dtype.element_type, item) for item in value]
-    if dtype == Timestamp:
-        return format_micros(value)
-    if dtype == Bool:
-        return bool(value)
-    return dtype.from_native(value) if dtype == Float64 else value
+        each = _canonical_of(dtype.element_type)
+        return lambda values: None if values is None else [each(value) for value in values]
+    found = [convert for plain, convert in _CANONICAL if plain == dtype]
+    return found[0] if found else _as_it_is
+
+
+_CANONICAL: Sequence[tuple[DataType, Callable[[Any], Any]]] = (
+    (Float64, _canonical_number),
+    (Timestamp, _canonical_time),
+    (Bool, _canonical_bool),
+)
 
 
 def algebra_of(view: AppliedView) -> Algebra:

@@ -33,13 +33,14 @@ def answer(layout: Layout, states: Scalars, feature: Feature) -> Answer:
     """
     A feature's value for each state, whatever its window.
 
+    Infinities make numpy warn: the caller says `np.errstate(all="ignore")`.
+
     Args:
         layout: Of the view.
         states: Each is of the events of a window.
         feature: Of a function that scalars suffice for: `has_answer`.
     """
-    with np.errstate(all="ignore"):
-        return _FUNCTIONS[feature.aggregation.function](layout, states, feature)
+    return _FUNCTIONS[feature.aggregation.function](layout, states, feature)
 
 
 def has_answer(layout: Layout, feature: Feature) -> bool:

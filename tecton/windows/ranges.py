@@ -56,7 +56,8 @@ def aggregate_ranges(
         merged = tree.query(first, stops)._replace(counts=counts, limbs=limbs)
         for feature in (f for f in layout.features if f.window == window):
             if has_answer(layout, feature):
-                values, valid = answer(layout, merged, feature)
+                with np.errstate(all="ignore"):
+                    values, valid = answer(layout, merged, feature)
                 if feature.dtype == String:
                     values = texts[feature.column][np.where(valid, values, 0)]
                 columns[feature.name] = column_of(feature.dtype, values, valid)

@@ -20,9 +20,12 @@ from tecton.windows.events import Events
 from tecton.windows.layout import Feature, Matrix
 
 _BITS = 64
-_MASK = (1 << _BITS) - 1
-_STEP = 0x9E3779B97F4A7C15
-_MIX = ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB))
+_STEP = np.uint64(0x9E3779B97F4A7C15)
+_MIX = tuple(
+    (np.uint64(shift), np.uint64(factor))
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB))
+)
+_LAST_SHIFT = np.uint64(31)
 _SPARSE = np.dtype([("register", "<u2"), ("rank", "u1")])
 
 
@@ -42,10 +45,10 @@ def hashes(kind: Kind, values: Matrix) -> Matrix:
 
 
 def _mixed(bits: Matrix) -> Matrix:
-    mixed = bits + np.uint64(_STEP)
+    mixed = bits + _STEP
     for shift, factor in _MIX:
-        mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)
-    last: Matrix = mixed ^ (mixed >> np.uint64(31))
+        mixed = (mixed ^ (mixed >> shift)) * factor
+    last: Matrix = mixed ^ (mixed >> _LAST_SHIFT)
     return last
 
 
@@ -54,11 +57,8 @@ def placed(precision: int, hashed: Matrix) -> tuple[Matrix, Matrix]:
     width = _BITS - precision
     registers = (hashed >> np.uint64(width)).astype(np.int64)
     rest = hashed & np.uint64((1 << width) - 1)
-    # The exponent of a double is the number of bits; the low half is cut off where 53 bits would
-    # round it up to the next power of two.
-    low = np.uint64((1 << 32) - 1)
-    high = (rest >> np.uint64(32)).astype(np.float64)
-    bits = np.where(high > 0, np.frexp(high)[1] + 32, np.frexp((rest & low).astype(np.float64))[1])
+    # The exponent of a double is the number of bits, once no row of ones can be rounded up.
+    bits = np.frexp((rest & ~(rest >> np.uint64(1))).astype(np.float64))[1]
     return registers, (width + 1 - bits).astype(np.uint8)
 
 

@@ -64,9 +64,11 @@ def blank(rows: Iterable[int], size: int) -> Scalars:
 
 def singles(layout: Layout, events: Events) -> Scalars:
     """The state of each event by itself."""
-    states = blank(rows_of(layout), events.size)
-    states.counts[0] = 1
+    rows, size = rows_of(layout), events.size
+    parts = zip(rows, _DTYPES, strict=True)
+    states = Scalars(*(np.empty((n, size), dtype) for n, dtype in parts))
     columns = events.columns
+    states.counts[0] = 1
     for row, column in enumerate(columns, 1):
         states.counts[row] = column.valid
     for row, index in enumerate(layout.limbs):
@@ -84,12 +86,12 @@ def singles(layout: Layout, events: Events) -> Scalars:
             np.subtract(means, means, out=states.squares)
     for row, top in enumerate(layout.integer_tops):
         values, valid = columns[top.column]
-        np.copyto(
-            states.integer_tops[row], ~values if top.function == "min" else values, where=valid
-        )
+        turned = ~values if top.function == "min" else values
+        states.integer_tops[row] = np.where(valid, turned, _NO_INTEGER)
     for row, top in enumerate(layout.float_tops):
         values, valid = columns[top.column]
-        np.copyto(states.float_tops[row], -values if top.function == "min" else values, where=valid)
+        turned = -values if top.function == "min" else values
+        states.float_tops[row] = np.where(valid, turned, -np.inf)
     return states
 
 
