@@ -51,6 +51,10 @@ def create_app(service: Service) -> Flask:
         service.receive(receiver)
         refuse_odd_spelling()
 
+    @app.teardown_request
+    def release(_: BaseException | None) -> None:
+        receiver.release()
+
     @app.after_request
     def name_request(response: Response) -> Response:
         response.headers["X-Request-ID"] = g.request_id

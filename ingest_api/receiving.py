@@ -7,9 +7,9 @@ The server in front of WSGI is lenient, and tells of a body that breaks off only
 
 from __future__ import annotations
 
-from threading import BoundedSemaphore
+from threading import BoundedSemaphore, Lock
 
-from flask import request
+from flask import g, request
 from werkzeug.exceptions import MethodNotAllowed
 from werkzeug.exceptions import NotFound as NoEndpoint
 
@@ -23,15 +23,23 @@ STRANGERS_AT_ONCE = 8
 """Bodies of callers without one, who get 401 whatever they send."""
 
 
+BYTES_AT_ONCE = 64 * 2**20
+"""Bodies in work, together. Parsed, a body takes ten to twenty times its length."""
+
+
 class Receiver:
     """Reads bodies, so many at once.
 
     Args:
         limit: The greatest length of a body.
+        at_once: Bytes of bodies that may be in work together; one body may always be.
     """
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, at_once: int = BYTES_AT_ONCE) -> None:
         self._limit = limit
+        self._at_once = at_once
+        self._held = 0
+        self._lock = Lock()
         self._known = BoundedSemaphore(KNOWN_AT_ONCE)
         self._strangers = BoundedSemaphore(STRANGERS_AT_ONCE)
 
@@ -61,7 +69,21 @@ class Receiver:
             raise self._too_large()
         if length is not None and len(body) < length:
             raise RequestError(f"the body ended after {len(body)} of {length} bytes")
+        if is_known:
+            self._hold(len(body))
         return body
+
+    def release(self) -> None:
+        """The request that is under way has ended."""
+        with self._lock:
+            self._held -= g.pop("held", 0)
+
+    def _hold(self, count: int) -> None:
+        with self._lock:
+            if self._held and self._held + count > self._at_once:
+                raise RateLimited("too many bytes are in work at once; send again")
+            self._held += count
+        g.held = count
 
     def _read(self, at_once: BoundedSemaphore) -> bytes:
         if not at_once.acquire(blocking=False):

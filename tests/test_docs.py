@@ -72,6 +72,25 @@ def test_every_command_is_documented() -> None:
     assert set(commands(cli, "tecton")) - documented == set()
 
 
+@pytest.mark.parametrize("document", DOCUMENTS, ids=names(DOCUMENTS))
+def test_every_test_that_is_named_exists(document: Path) -> None:
+    """What a document says is held by a test, is."""
+    named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", text(document))
+    missing = [
+        f"{path}::{name}"
+        for path, name in named
+        if not re.search(rf"^def {name}\(", text(ROOT / path), re.M)
+    ]
+    assert missing == []
+
+
+def test_every_risk_names_its_tests() -> None:
+    """`docs/security.md` has all ten risks, each with a test."""
+    sections = text(ROOT / "docs" / "security.md").split("\n### API")[1:]
+    assert [section.split()[0] for section in sections] == [str(n) for n in range(1, 11)]
+    assert [section for section in sections if "`tests/" not in section] == []
+
+
 def commands(command: click.Command, path: str) -> Iterator[str]:
     """The full names of all commands that do something."""
     if isinstance(command, click.Group):
