@@ -19,7 +19,7 @@ BASE = [
     "numpy>=1.26",
     "obstore>=0.8",
     "pyarrow>=15",
-    "redis>=5.3",
+    "redis>=6.4",
 ]
 
 EXTRAS = {

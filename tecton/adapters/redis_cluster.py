@@ -89,15 +89,21 @@ class ClusterRedis(RedisClient):
 
     def _send(self, commands: Sequence[Command]) -> list[Any]:
         """The answers of the nodes that should have the slots."""
-        nodes: dict[ClusterNode, list[int]] = {}
+        nodes: dict[str, ClusterNode] = {}
+        parts: dict[str, list[int]] = {}
         for number, command in enumerate(commands):
-            nodes.setdefault(self._node_of(command), []).append(number)
+            node = self._node_of(command)
+            nodes[node.name] = node
+            parts.setdefault(node.name, []).append(number)
         answers: list[Any] = [None] * len(commands)
         with ExitStack() as stack:
-            connections = [stack.enter_context(self._connection(node)) for node in nodes]
-            for connection, numbers in zip(connections, nodes.values(), strict=True):
+            connections = [
+                (stack.enter_context(self._connection(nodes[name])), numbers)
+                for name, numbers in parts.items()
+            ]
+            for connection, numbers in connections:
                 _write(connection, [commands[number].short for number in numbers])
-            for connection, numbers in zip(connections, nodes.values(), strict=True):
+            for connection, numbers in connections:
                 for number in numbers:
                     answers[number] = _read(connection)
         return answers
