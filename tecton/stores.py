@@ -122,12 +122,13 @@ class OnlineStore(Protocol):
         Offer the rows of one batch of a push log and remember that they were offered.
 
         Returns:
-            False, and nothing is done, if the batch *previous* was never applied: the store has
-            lost data and the log must be replayed from `applied_batch`.
+            False if the batch *previous* was never applied: the store, or a part of it, has lost
+            data, and the log must be replayed from `applied_batch`. A part that has lost data
+            takes nothing.
         """
 
     def applied_batch(self, log: str) -> int:
-        """The newest batch of *log* up to which all are applied, 0 for none."""
+        """The newest batch of *log* up to which all are applied in all parts, 0 for none."""
 
     def read(self, keys: Sequence[tuple[str, str]]) -> Sequence[Stored | None]:
         """
