@@ -48,7 +48,13 @@ def _events(rows: DataFrame, view: AppliedView) -> DataFrame:
     micros = F.unix_micros(column(view.timestamp_field)).alias(MICROS)
     fields = (*view.key_fields, *view.value_fields)
     columns = [column(field.name) for field in fields]
-    return rows.select(*columns, micros, F.col("_sequence"), F.col("_tie"))
+    keys = columns[: len(view.key_fields)]
+    # The events of a key together and in order: the store then writes each of its nodes once.
+    return (
+        rows.select(*columns, micros, F.col("_sequence"), F.col("_tie"))
+        .repartition(*keys)
+        .sortWithinPartitions(*keys, column(MICROS))
+    )
 
 
 def _newest(rows: DataFrame, view: AppliedView) -> DataFrame:

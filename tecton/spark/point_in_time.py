@@ -16,6 +16,7 @@ from pyspark.sql import functions as F
 
 from tecton.applied import AppliedView
 from tecton.spark.columns import column
+from tecton.spark.window_join import add_windows
 
 AT = "#at"
 """The events' timestamps, µs since the epoch."""
@@ -75,8 +76,13 @@ def _add_part(
     carried: DataFrame, part: ViewPart, rows: DataFrame, as_known: bool, result: str
 ) -> DataFrame:
     view = part.view
-    keys = [f"#key{number}" for number, _ in enumerate(view.key_fields)]
     event = column("#event")
+    if view.aggregations:
+        event_keys = {key: event.getField(name) for key, name in part.event_keys.items()}
+        return add_windows(
+            carried, view, part.features, event_keys, column(AT), rows, as_known, result
+        )
+    keys = [f"#key{number}" for number, _ in enumerate(view.key_fields)]
     questions = carried.select(
         *(
             event.getField(part.event_keys[field.name]).cast(field.dtype.spark).alias(key)
