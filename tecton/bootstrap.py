@@ -57,11 +57,19 @@ class Backend:
         return DocumentAccess(self.documents)
 
     def start_redis(self) -> None:
-        """Start the embedded Redis if it is the one that is used and does not run."""
+        """
+        Start the embedded Redis if it is the one that is used and does not run.
+
+        Raises:
+            SettingsError: The URL of another Redis has an option that is wrong.
+        """
         if self.settings.redis_url is None:
             from tecton.adapters.embedded_redis import EmbeddedRedis
 
             EmbeddedRedis(self.settings.store).start()
+        else:
+            # Connects to nothing yet, but reads the whole URL.
+            _ = self.online
 
     @cached_property
     def redis_url(self) -> str:

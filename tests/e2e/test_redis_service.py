@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
 from pathlib import Path
@@ -17,7 +20,7 @@ from tecton.settings import Settings
 from tecton.stores import BACKFILL, Run
 from tests.redis_places import Place, redis_cluster, redis_server
 from tests.redis_servers import RedisClusterServers, RedisServer
-from tests.running import Running, wait_for
+from tests.running import PATIENCE, ROOT, Running, free_port, wait_for
 
 __all__ = ["redis_cluster", "redis_server"]
 
@@ -152,3 +155,20 @@ def test_wrong_password_is_unavailable(serve: Serve, tmp_path: Path) -> None:
         assert "marlin" not in said + str(body)
     finally:
         server.remove()
+
+
+def test_wrong_option_ends_the_service_at_once(tmp_path: Path) -> None:
+    """With one line that names it, and not the password."""
+    url = "redis://:marlin@127.0.0.1:1?swordfish=7"
+    answer = subprocess.run(
+        [sys.executable, "-m", "ingest_api", "--port", str(free_port())],
+        cwd=ROOT,
+        env={**os.environ, "TECTON_STORE": str(tmp_path), "TECTON_REDIS_URL": url},
+        capture_output=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    said = answer.stderr.decode()
+    assert (answer.returncode, said.count("\n")) == (1, 1)
+    assert "the option swordfish" in said
+    assert "marlin" not in said
