@@ -2,8 +2,9 @@
 A mergeable sketch of the distribution of a column: a t-digest (Dunning and Ertl, 2019).
 
 Values are kept one by one while there are at most 4 × precision of them. More are drawn together
-to at most 2 × precision + 1 means with weights, narrow towards both ends: of the rank q × n a mean
-stands for about π √(q (1 − q)) / (2 × precision) of all values. The error in rank is stated, and
+to at most 3 × precision means with weights, narrow towards both ends: around the rank q × n a mean
+stands for π √(q (1 − q)) / (3 × precision) of all values. Equal values are one mean of which that
+is known, so a column of few different values is not blurred. The error in rank is stated, and
 tested, as n / precision + 1.
 """
 
@@ -21,6 +22,8 @@ from tecton.windows.layout import Feature, Matrix
 
 _SINGLE, _DIGEST = b"\0", b"\1"
 _head = struct.Struct("<IIdd")
+_EQUAL = 1 << 31
+"""Set in a weight whose values are equal; so there can be 2³¹ values."""
 
 
 class Digest(NamedTuple):
@@ -34,6 +37,7 @@ class Digest(NamedTuple):
         greatest: The greatest one.
         means: float64.
         weights: int64.
+        equal: Where a mean is what all its values are.
     """
 
     below: int
@@ -42,6 +46,7 @@ class Digest(NamedTuple):
     greatest: float
     means: Matrix
     weights: Matrix
+    equal: Matrix
 
 
 class Quantiles:
@@ -55,7 +60,7 @@ class Quantiles:
 
     def __init__(self, column: int, precision: int) -> None:
         self._column = column
-        self._buckets = 2 * precision
+        self._buckets = 3 * precision
         self._most = 4 * precision
 
     def lift(self, events: Events) -> bytes:
@@ -85,32 +90,40 @@ class Quantiles:
         if not digests and values.size <= self._most:
             return _SINGLE + np.sort(values).tobytes() if values.size else b""
         finite = values[np.isfinite(values)]
-        means = np.concatenate([finite, *(digest.means for digest in digests)])
-        weights = np.concatenate(
-            [np.ones(finite.size, np.int64), *(digest.weights for digest in digests)]
-        )
+        means = np.concatenate([finite, *(d.means for d in digests)])
+        weights = np.concatenate([np.ones(finite.size, np.int64), *(d.weights for d in digests)])
+        equal = np.concatenate([np.ones(finite.size, np.bool_), *(d.equal for d in digests)])
         order = np.argsort(means, kind="stable")
-        means, weights = self._drawn(means[order], weights[order])
+        means, weights, equal = self._drawn(means[order], weights[order], equal[order])
         ends = [end for d in digests if d.means.size for end in (d.least, d.greatest)]
         ends += [finite.min(), finite.max()] if finite.size else []
         below = int((values == -np.inf).sum()) + sum(digest.below for digest in digests)
         above = int((values == np.inf).sum()) + sum(digest.above for digest in digests)
         head = _head.pack(below, above, min(ends, default=0.0), max(ends, default=0.0))
-        return _DIGEST + head + means.tobytes() + weights.astype("<u4").tobytes()
+        marked = weights | np.where(equal, _EQUAL, 0)
+        return _DIGEST + head + means.tobytes() + marked.astype("<u4").tobytes()
 
-    def _drawn(self, means: Matrix, weights: Matrix) -> tuple[Matrix, Matrix]:
-        """Neighbours drawn together."""
+    def _drawn(
+        self, means: Matrix, weights: Matrix, equal: Matrix
+    ) -> tuple[Matrix, Matrix, Matrix]:
+        """Neighbours drawn together: first equal ones, then if need be those of one bucket."""
+        is_same = equal[1:] & equal[:-1] & (means[1:] == means[:-1])
+        starts = np.flatnonzero(np.append(True, ~is_same)) if means.size else np.empty(0, np.intp)
+        if starts.size < means.size:
+            means, weights = means[starts], np.add.reduceat(weights, starts)
+            equal = equal[starts]
         if means.size <= self._most:
-            return means, weights
+            return means, weights, equal
         ranks = np.cumsum(weights) - weights / 2
         middle = ranks * (2 / weights.sum()) - 1
         bucket = np.floor((np.arcsin(middle) / math.pi + 0.5) * self._buckets)
         starts = np.flatnonzero(np.diff(bucket, prepend=-1.0))
         total = np.add.reduceat(weights, starts)
         sizes = np.diff(starts, append=means.size)
-        # Weights first, so that nothing overflows; between the ends, so that equal values stay.
+        # Weights first, so that nothing overflows; rounding must not lead out of the bucket.
         parts = np.add.reduceat(means * (weights / np.repeat(total, sizes)), starts)
-        return np.clip(parts, means[starts], means[starts + sizes - 1]), total
+        parts = np.clip(parts, means[starts], means[starts + sizes - 1])
+        return parts, total, equal[starts] & (sizes == 1)
 
 
 def _digest(partial: bytes) -> Digest:
@@ -118,8 +131,9 @@ def _digest(partial: bytes) -> Digest:
     start = 1 + _head.size
     size = (len(partial) - start) // 12
     means = np.frombuffer(partial, "<f8", size, start)
-    weights = np.frombuffer(partial, "<u4", size, start + 8 * size).astype(np.int64)
-    return Digest(below, above, least, greatest, means, weights)
+    marked = np.frombuffer(partial, "<u4", size, start + 8 * size).astype(np.int64)
+    equal = marked & _EQUAL != 0
+    return Digest(below, above, least, greatest, means, marked & ~_EQUAL, equal)
 
 
 def _of_values(ordered: Matrix, part: float) -> float:
@@ -136,14 +150,18 @@ def _of_digest(digest: Digest, part: float) -> float:
         return -math.inf
     if rank > finite or not finite:
         return math.inf
-    ranks = np.cumsum(digest.weights) - digest.weights / 2
+    # A mean stands in the middle of its ranks; one of equal values from its first to its last.
+    ends = np.cumsum(digest.weights)
+    width = np.where(digest.equal, digest.weights - 1, 0) / 2
+    middles = ends - digest.weights / 2
+    ranks = np.column_stack([middles - width, middles + width]).ravel()
     after = int(np.searchsorted(ranks, rank))
     low, start = digest.least, 0.0
     if after > 0:
-        low, start = float(digest.means[after - 1]), float(ranks[after - 1])
+        low, start = float(digest.means[(after - 1) // 2]), float(ranks[after - 1])
     high, end = digest.greatest, float(finite)
     if after < ranks.size:
-        high, end = float(digest.means[after]), float(ranks[after])
+        high, end = float(digest.means[after // 2]), float(ranks[after])
     return between(low, high, (rank - start) / (end - start) if end > start else 0.0)
 
 

@@ -16,6 +16,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from tecton.packed import Kind
+from tecton.types import INT64_MAX
 from tecton.windows.events import Events
 from tecton.windows.layout import Feature, Matrix
 
@@ -88,7 +89,8 @@ def estimate_of(precision: int, scaled: int, zeros: int, full: int) -> int:
         return 0
     total = (scaled + size * _tau(1 - full / size)) / 2.0 ** (_BITS - precision)
     total += size * _sigma(zeros / size)
-    return round(size * size / (2 * math.log(2) * total))
+    # Registers that only a chosen input can fill stand for more than an Int64 holds.
+    return min(round(size * size / (2 * math.log(2) * total)), INT64_MAX) if total else INT64_MAX
 
 
 def _sigma(x: float) -> float:
