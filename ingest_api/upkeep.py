@@ -21,6 +21,9 @@ from tecton.reload import Reloaded, reload_lost
 AUDIT_SECONDS = 60.0
 """Between two entries; each is a small file that stays until the audit's maintenance."""
 
+TIDY_SECONDS = 0.1
+"""Until then reads go through events that have just come one by one."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -49,6 +52,7 @@ class Upkeep:
             Periodic("definitions and roles", catalog.refresh),
             self._recovery,
             Periodic("reload of lost views", self._reload),
+            Periodic("sealing of windows", self._tidy, TIDY_SECONDS),
             Periodic("audit of changes", self._enter_changes, AUDIT_SECONDS),
             Periodic("audit of what is ingested", tally.flush, AUDIT_SECONDS),
         )
@@ -90,6 +94,10 @@ class Upkeep:
             os.kill(os.getpid(), signal.SIGTERM)
         self._backend.start_redis()
         self._ingest.recover()
+
+    def _tidy(self) -> None:
+        while self._backend.online.tidy():
+            pass
 
     def _reload(self) -> None:
         backend = self._backend

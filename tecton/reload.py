@@ -70,5 +70,7 @@ def _reload(
     for rows in history.rows(state, view, view.oldest_seen(micros_of(now))):
         online.upsert(rows)
         count += len(rows)
+        while online.tidy():
+            pass
     online.mark_loaded([view.id], load)
     return count

@@ -4,7 +4,7 @@ The read path: a feature vector for the join keys of a request (contract §4).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -13,7 +13,7 @@ from tecton.applied import AppliedService, AppliedView, ServiceFeatures, Workspa
 from tecton.catalog import Catalog
 from tecton.errors import NotFound, RequestError
 from tecton.rows import decode_body, encode_key
-from tecton.stores import OnlineStore, Stored
+from tecton.stores import Aggregated, OnlineStore, Stored
 from tecton.timestamps import micros_of
 from tecton.types import DataType, Int64, ValueMismatch, cut, show
 
@@ -32,7 +32,8 @@ class FeatureValue(NamedTuple):
         name: `namespace.feature`.
         dtype: Its type.
         value: Canonical; None where null or missing.
-        timestamp: Of the event it comes from, µs since the epoch; None where missing.
+        timestamp: Of the event it comes from, µs since the epoch; of an aggregate, where its
+            window ends; None where missing.
     """
 
     name: str
@@ -44,6 +45,16 @@ class FeatureValue(NamedTuple):
     def is_present(self) -> bool:
         """Is there an event in reach, whatever its value?"""
         return self.timestamp is not None
+
+
+class _Lookup(NamedTuple):
+    """What is read for one view of a service."""
+
+    view: AppliedView
+    key: str
+
+
+_Answer = Stored | Aggregated | None
 
 
 class Serving:
@@ -90,15 +101,25 @@ class Serving:
         found = state.service_by_name.get(service)
         if found is None or not state.live or not found.online_serving_enabled:
             raise NotFound(NO_SERVICE.format(service=cut(service), workspace=cut(workspace)))
-        keys = _lookups(state, found, join_keys)
-        wanted = [key for key in keys if key is not None]
-        rows = iter(self._online.read(wanted))
         at = micros_of(now)
+        lookups = _lookups(state, found, join_keys)
         values: list[FeatureValue] = []
-        for taken, key in zip(found.views, keys, strict=True):
-            stored = None if key is None else next(rows)
-            values += _values(state.view_by_name[taken.view], taken, stored, at)
+        for taken, answer in zip(found.views, self._answers(lookups, at), strict=True):
+            values += _values(state.view_by_name[taken.view], taken, answer, at)
         return values
+
+    def _answers(self, lookups: Sequence[_Lookup | None], at: int) -> Iterator[_Answer]:
+        """What the online store has for each lookup; None too where a join key is null."""
+        wanted = [lookup for lookup in lookups if lookup is not None]
+        plain = [(view.id, key) for view, key in wanted if not view.aggregations]
+        windowed = [(view, key) for view, key in wanted if view.aggregations]
+        rows = iter(self._online.read(plain))
+        aggregates = iter(self._online.aggregate(windowed, at) if windowed else ())
+        for lookup in lookups:
+            if lookup is None:
+                yield None
+            else:
+                yield next(aggregates) if lookup.view.aggregations else next(rows)
 
 
 def input_join_keys(state: WorkspaceState, service: AppliedService) -> dict[str, DataType]:
@@ -113,7 +134,7 @@ def input_join_keys(state: WorkspaceState, service: AppliedService) -> dict[str,
 
 def _lookups(
     state: WorkspaceState, service: AppliedService, given: Mapping[str, Any]
-) -> list[tuple[str, str] | None]:
+) -> list[_Lookup | None]:
     """What to read for each view of a service; None where a join key is null."""
     needed = input_join_keys(state, service)
     for name in needed:
@@ -124,11 +145,11 @@ def _lookups(
             expected = ", ".join(needed)
             raise RequestError(f"Unknown join key: {show(name)}; expected {expected}")
     values = {name: _key_value(name, dtype, given[name]) for name, dtype in needed.items()}
-    lookups: list[tuple[str, str] | None] = []
+    lookups: list[_Lookup | None] = []
     for taken in service.views:
         view = state.view_by_name[taken.view]
         key = [values[taken.service_key(field.name)] for field in view.key_fields]
-        lookups.append(None if None in key else (view.id, encode_key(key)))
+        lookups.append(None if None in key else _Lookup(view, encode_key(key)))
     return lookups
 
 
@@ -146,15 +167,17 @@ def _key_value(name: str, dtype: DataType, value: Any) -> Any:
 
 
 def _values(
-    view: AppliedView, taken: ServiceFeatures, stored: Stored | None, now: int
+    view: AppliedView, taken: ServiceFeatures, answer: _Answer, now: int
 ) -> Sequence[FeatureValue]:
     """A view's part of the vector: all of a row or, where it is missing or expired, nothing."""
     row: Mapping[str, Any] = {}
     timestamp = None
-    if stored is not None and not _is_expired(view, stored.timestamp, now):
-        timestamp = stored.timestamp
+    if isinstance(answer, Aggregated):
+        timestamp, row = answer.at, answer.values
+    elif answer is not None and not _is_expired(view, answer.timestamp, now):
+        timestamp = answer.timestamp
         names = (field.name for field in view.value_fields)
-        row = dict(zip(names, decode_body(stored.body), strict=True))
+        row = dict(zip(names, decode_body(answer.body), strict=True))
     return [
         FeatureValue(f"{taken.namespace}.{field.name}", field.dtype, row.get(field.name), timestamp)
         for field in view.features

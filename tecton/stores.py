@@ -103,12 +103,49 @@ class PushLog(Protocol):
         """Give the log up; nothing is lost by not calling it."""
 
 
-class OnlineStore(Protocol):
+WINDOWED_MICROS = range(2**53)
+"""Timestamps that a `WindowStore` keeps, from 1970 to 2255."""
+
+
+class WindowStore(Protocol):
+    """The events of aggregating views online, by join key, and what their windows answer.
+
+    Of the events of one identity (key, timestamp, event key) the one with the greatest
+    (sequence, tie, body) counts, whatever the order of events or of calls. Batch rows may have
+    timestamps outside `WINDOWED_MICROS`; they are left out.
+    """
+
+    def upsert(self, rows: Iterable[FeatureRow]) -> None:
+        """Offer events; several may share a key, or an identity."""
+
+    def aggregate(
+        self, keys: Sequence[tuple[AppliedView, str]], now: int
+    ) -> Sequence[Aggregated | None]:
+        """
+        The aggregates of each (view, key) over every event that was offered, in one round trip.
+
+        Windows end at *now* (µs since the epoch) or, if later, at the newest event of the key in
+        that view. None where no event is within the longest window.
+
+        Raises:
+            ViewNotLoaded: One of the views is not marked as loaded.
+        """
+
+    def tidy(self) -> int:
+        """
+        Do what makes reads of aggregates cheap, for keys whose rows this object has offered.
+
+        Answers are right without. Answers how many keys are left for another call.
+        """
+
+
+class OnlineStore(WindowStore, Protocol):
     """
     What each feature view would answer now, by join key.
 
     Safe to call from many processes. Of the rows offered for a key the one with the greatest
-    (timestamp, sequence, body) stays, whatever the order of rows or of calls.
+    (timestamp, sequence, body) stays, whatever the order of rows or of calls; of an aggregating
+    view every event.
     """
 
     def reserve(self, count: int, floor: int) -> int:
@@ -155,42 +192,6 @@ class OnlineStore(Protocol):
 
     def unloaded(self, views: Sequence[str]) -> Sequence[str]:
         """Those of *views* that are not marked as loaded."""
-
-
-WINDOWED_MICROS = range(2**53)
-"""Timestamps that a `WindowStore` keeps, from 1970 to 2255."""
-
-
-class WindowStore(Protocol):
-    """The events of aggregating views online, by join key, and what their windows answer.
-
-    Of the events of one identity (key, timestamp, event key) the one with the greatest
-    (sequence, tie, body) counts, whatever the order of events or of calls. Batch rows may have
-    timestamps outside `WINDOWED_MICROS`; they are left out.
-    """
-
-    def upsert(self, rows: Iterable[FeatureRow]) -> None:
-        """Offer events; several may share a key, or an identity."""
-
-    def aggregate(
-        self, keys: Sequence[tuple[AppliedView, str]], now: int
-    ) -> Sequence[Aggregated | None]:
-        """
-        The aggregates of each (view, key) over every event that was offered, in one round trip.
-
-        Windows end at *now* (µs since the epoch) or, if later, at the newest event of the key in
-        that view. None where no event is within the longest window.
-
-        Raises:
-            ViewNotLoaded: One of the views is not marked as loaded.
-        """
-
-    def tidy(self) -> int:
-        """
-        Do what makes reads of aggregates cheap, for keys whose rows this object has offered.
-
-        Answers are right without. Answers how many keys are left for another call.
-        """
 
 
 class Claim(NamedTuple):

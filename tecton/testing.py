@@ -146,6 +146,7 @@ class InMemoryOnlineStore:
 
     def __init__(self) -> None:
         self.rows: dict[tuple[str, str], FeatureRow] = {}
+        self.windows = InMemoryWindows()
         self.is_down = False
         self._loaded: set[str] = set()
         self._loads: set[tuple[str, str]] = set()
@@ -164,7 +165,9 @@ class InMemoryOnlineStore:
         self._check()
         for row in rows:
             stored = self.rows.get((row.view, row.key))
-            if stored is None or row.order > stored.order:
+            if row.event is not None:
+                self.windows.upsert([row])
+            elif stored is None or row.order > stored.order:
                 self.rows[row.view, row.key] = row
 
     def apply(self, log: str, previous: int, batch_no: int, rows: Sequence[FeatureRow]) -> bool:
@@ -184,11 +187,20 @@ class InMemoryOnlineStore:
 
     def read(self, keys: Sequence[tuple[str, str]]) -> Sequence[Stored | None]:
         """The newest row for each (view, key)."""
-        self._check()
-        if not {view for view, _ in keys} <= self._loaded:
-            raise ViewNotLoaded("a view is not loaded")
+        self._check_loaded(view for view, _ in keys)
         found = [self.rows.get(key) for key in keys]
         return [row and Stored(row.timestamp, row.sequence, row.body) for row in found]
+
+    def aggregate(
+        self, keys: Sequence[tuple[AppliedView, str]], now: int
+    ) -> Sequence[Aggregated | None]:
+        """The aggregates of each (view, key)."""
+        self._check_loaded(view.id for view, _ in keys)
+        return self.windows.aggregate(keys, now)
+
+    def tidy(self) -> int:
+        """Nothing is ever untidy here."""
+        return self.windows.tidy()
 
     def begin_load(self, view: str) -> str:
         """Say that all rows of a view are going to be offered."""
@@ -211,6 +223,11 @@ class InMemoryOnlineStore:
     def flush(self) -> None:
         """Lose everything, as an emptied Redis does."""
         self.__init__()  # type: ignore[misc]  # exactly a new one
+
+    def _check_loaded(self, views: Iterable[str]) -> None:
+        self._check()
+        if not set(views) <= self._loaded:
+            raise ViewNotLoaded("a view is not loaded")
 
     def _check(self) -> None:
         if self.is_down:

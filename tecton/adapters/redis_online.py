@@ -1,5 +1,6 @@
 """
-The online store on Redis: one string a key and view, compared and set by scripts.
+The online store on Redis: one string a key and view, compared and set by scripts; of views that
+aggregate a trie of events (`redis_windows`).
 
 A value is the row's (timestamp, sequence) as two big-endian 64-bit integers, then its body.
 Scripts compare and set in one step, so any number of writers may offer rows in any order.
@@ -26,9 +27,11 @@ from tecton.adapters.redis_keys import (
     row_key,
     watermark_key,
 )
+from tecton.adapters.redis_windows import RedisWindows
+from tecton.applied import AppliedView
 from tecton.errors import StoreUnavailable, ViewNotLoaded
 from tecton.rows import FeatureRow
-from tecton.stores import Stored
+from tecton.stores import Aggregated, Stored
 
 ROWS_PER_SCRIPT = 1000
 """A script blocks every reader: 1,000 rows take a few milliseconds."""
@@ -50,6 +53,7 @@ class RedisOnlineStore:
     def __init__(self, redis: RedisClient) -> None:
         self._redis = redis
         self._tags = redis.buckets.tags
+        self._windows = RedisWindows(redis)
 
     @classmethod
     def connect(cls, url: str) -> RedisOnlineStore:
@@ -70,7 +74,7 @@ class RedisOnlineStore:
         size = ROWS_PER_SCRIPT * (1 if len(self._tags) == 1 else SCRIPTS_PER_CALL)
         remaining = iter(rows)
         while chunk := list(islice(remaining, size)):
-            parts = self._split(chunk)
+            parts = self._split(self._offer_events(chunk))
             self._redis.ask_all(
                 [_offer(tag, rows) for tag, part in parts.items() for rows in _pieces(part)]
             )
@@ -79,7 +83,8 @@ class RedisOnlineStore:
         """Offer the rows of one batch of a push log, if all before it were offered."""
         # Only a bucket's last script advances its watermark; rows offered before it commute with
         # everything, so it does no harm if that script then finds a gap.
-        parts = {tag: list(_pieces(part)) for tag, part in self._split(rows).items()}
+        plain = self._split(self._offer_events(rows))
+        parts = {tag: list(_pieces(part)) for tag, part in plain.items()}
         for tag, pieces in parts.items():
             for piece in pieces[:-1]:
                 self._redis.ask(_offer(tag, piece))
@@ -101,15 +106,31 @@ class RedisOnlineStore:
         buckets = self._redis.ask_all([_look_up(tag, part) for tag, part in parts.items()])
         found: list[Stored | None] = [None] * len(keys)
         for part, values in zip(parts.values(), buckets, strict=True):
-            if None in values[: -len(part)]:
-                raise ViewNotLoaded(
-                    "the online store does not hold all rows of a feature view yet; its backfill "
-                    "is running or has to be run again",
-                    retry_after=5,
-                )
+            _check_markers(values[: -len(part)])
             for wanted, value in zip(part, values[-len(part) :], strict=True):
                 found[wanted.number] = None if value is None else _stored(value)
         return found
+
+    def aggregate(
+        self, keys: Sequence[tuple[AppliedView, str]], now: int
+    ) -> Sequence[Aggregated | None]:
+        """The aggregates of each (view, key)."""
+        views: dict[str, set[str]] = {}
+        for view, key in keys:
+            views.setdefault(self._redis.buckets.of(key), set()).add(view.id)
+        # Markers are read after the events, so that they hold for these.
+        questions = self._windows.questions(keys, now)
+        markers = [
+            get_all([loaded_key(tag, view) for view in sorted(part)]) for tag, part in views.items()
+        ]
+        found = self._redis.ask_all([*questions, *markers])
+        for values in found[len(questions) :]:
+            _check_markers(values)
+        return self._windows.answers(keys, now, found[: len(questions)])
+
+    def tidy(self) -> int:
+        """Seal what is closed of windows, of some keys."""
+        return self._windows.tidy()
 
     def begin_load(self, view: str) -> str:
         """Say that all rows of a view are going to be offered."""
@@ -141,6 +162,12 @@ class RedisOnlineStore:
         buckets = self._redis.ask_all(commands)
         return [view for view, *marks in zip(views, *buckets, strict=True) if None in marks]
 
+    def _offer_events(self, rows: Sequence[FeatureRow]) -> Sequence[FeatureRow]:
+        """Offer the rows that are events of windows; answers the others."""
+        events = [row for row in rows if row.event is not None]
+        self._windows.upsert(events)
+        return [row for row in rows if row.event is None] if events else rows
+
     def _split(self, rows: Iterable[FeatureRow]) -> dict[str, list[FeatureRow]]:
         return self._redis.buckets.split((row.key, row) for row in rows)
 
@@ -159,6 +186,15 @@ class _Chain(NamedTuple):
     log: str
     previous: int
     batch_no: int
+
+
+def _check_markers(markers: Sequence[Any]) -> None:
+    if None in markers:
+        raise ViewNotLoaded(
+            "the online store does not hold all rows of a feature view yet; its backfill "
+            "is running or has to be run again",
+            retry_after=5,
+        )
 
 
 def _pieces(rows: Sequence[FeatureRow]) -> Iterator[Sequence[FeatureRow]]:

@@ -48,7 +48,6 @@ _LATER_VIEW_ARGUMENTS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "transformation": (_is_given, "views with a function cannot be applied yet"),
     "mode": (_is_given, "transformations come with a later version"),
     "schema": (_is_given, "transformations come with a later version"),
-    "aggregations": (bool, "time-window aggregations come with a later version"),
     "aggregation_interval": (
         _later_interval,
         "windows move with every event; moving them in steps would change their values",

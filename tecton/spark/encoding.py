@@ -71,6 +71,8 @@ def offer_to(
             online = online or open_online()
             online.upsert(feature_rows(view, batch, MICROS))
             yield pa.RecordBatch.from_pydict({OFFERED: pa.array([batch.num_rows], pa.int64())})
+            while online.tidy():
+                pass
 
     return offer
 

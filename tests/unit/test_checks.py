@@ -17,7 +17,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tecton import (
-    Aggregation,
     BatchSource,
     BatchTriggerType,
     Entity,
@@ -477,10 +476,6 @@ def transformed(events: Any) -> Any:
         (transformed, "transformation"),
         (view(mode="python"), "mode"),
         (view(schema=SCHEMA), "schema"),
-        (
-            view(ttl=None, aggregations=[Aggregation("clicked", "sum", timedelta(1))]),
-            "aggregations",
-        ),
         (view(aggregation_interval=timedelta(1)), "aggregation_interval"),
         (view(stream_processing_mode="TIME_INTERVAL"), "stream_processing_mode"),
         (view(batch_trigger=BatchTriggerType.MANUAL), "batch_trigger"),
