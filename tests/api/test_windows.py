@@ -91,7 +91,8 @@ def test_what_no_window_could_hold_is_refused(clicks: World) -> None:
 def test_effective_time_is_where_the_windows_end(clicks: World) -> None:
     """The clock or, if later, the newest event of the key (contract §1, values)."""
     clicks.send(request(ad(1, minutes=-5)))
-    body = features(clicks, metadata_options={"include_names": True, "include_effective_times": True})
+    wanted = {"include_names": True, "include_effective_times": True}
+    body = features(clicks, metadata_options=wanted)
     times = {f["name"]: f["effectiveTime"] for f in body["metadata"]["features"]}
     assert times["click_events_fv.count_1h"] == stamp(minutes=-5).replace("+00:00", ".000000Z")
 
