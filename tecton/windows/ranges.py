@@ -25,7 +25,7 @@ from tecton.windows.events import Events, Values
 from tecton.windows.layout import EXTREMES, LISTS, Feature, Layout, Matrix, Top
 from tecton.windows.registers import hashes, placed
 from tecton.windows.scalars import singles
-from tecton.windows.selection import quantiles
+from tecton.windows.selection import Selection, quantiles
 from tecton.windows.sweeps import distinct_estimates, newest_distinct, oldest_distinct
 from tecton.windows.tree import Prefixes, Tree
 
@@ -81,9 +81,11 @@ def _ranked(layout: Layout, events: Events) -> tuple[Layout, Events, dict[int, M
     for column in {top.column for top in tops}:
         values, valid = columns[column]
         # Where there are no events something has to stand for the null.
-        texts[column], numbers = np.unique(
-            np.append(values.astype(object), ""), return_inverse=True
-        )
+        encoded = pa.array(np.append(values, ""), pa.string()).dictionary_encode()
+        distinct = np.array(encoded.dictionary.to_pylist(), object)
+        order = np.argsort(distinct)
+        texts[column] = distinct[order]
+        numbers = np.argsort(order)[encoded.indices.to_numpy()]
         columns[column] = Values(numbers[:-1].astype(np.int64), valid)
         kinds[column] = Kind.INTEGER
     ranked = copy.copy(layout)
@@ -120,6 +122,10 @@ class _Present:
     @cached_property
     def _hashes(self) -> Matrix:
         return hashes(self._kind, self._values)
+
+    @cached_property
+    def _selection(self) -> Selection:
+        return Selection(self._values.astype(np.float64))
 
     @cached_property
     def _arrow(self) -> pa.Array:
@@ -173,8 +179,7 @@ class _Present:
         valid = starts < stops
         values = np.zeros(starts.size)
         if part is not None and valid.any():
-            numbers = self._values.astype(np.float64)
-            values[valid] = quantiles(numbers, starts[valid], stops[valid], part)
+            values[valid] = quantiles(self._selection, starts[valid], stops[valid], part)
         return column_of(feature.dtype, values, valid)
 
     def _distinct(self, feature: Feature, starts: Matrix, stops: Matrix, seen: Matrix) -> pa.Array:

@@ -43,12 +43,11 @@ class Selection:
         return smallest
 
 
-def quantiles(values: Matrix, starts: Matrix, stops: Matrix, part: float) -> Matrix:
+def quantiles(selection: Selection, starts: Matrix, stops: Matrix, part: float) -> Matrix:
     """What `approx_percentile` estimates, exactly, of each range of positions; none is empty."""
     sizes = stops - starts
     place = np.clip(part * sizes - 0.5, 0.0, sizes - 1.0)
     low = place.astype(np.int64)
-    selection = Selection(values)
     below = selection.smallest(starts, stops, low)
     above = selection.smallest(starts, stops, np.minimum(low + 1, sizes - 1))
     share = place - low
