@@ -242,8 +242,8 @@ def _aggregated(view: AppliedView, now: int, collected: Sequence[Any]) -> Aggreg
     layout = layout_of(view)
     at = max(now, int.from_bytes(newest, "big"))
     sealed = [
-        Sealed(summaries, lengthened(further))
-        for summaries, further in zip(parts[::2], parts[1::2], strict=True)
+        Sealed(layout.scalars(entries), lengthened(further))
+        for entries, further in zip(parts[::2], parts[1::2], strict=True)
     ]
     values = layout.algebra.answer(at, layout.unpack(loose), sealed)
     return None if values is None else Aggregated(at, values)

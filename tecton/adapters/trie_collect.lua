@@ -2,7 +2,8 @@
 -- ARGV[3] the windows (7 bytes each), ascending.
 -- Answers nothing if no event is in the longest window, or else: the newest timestamp (7 bytes),
 -- the number of closed parts that were not sealed, the loose events, and for each segment (what
--- a window has beyond the one before it) its summaries without digests, and further ones (each after its length).
+-- a window has beyond the one before it) its sealed entries, and further summaries (each
+-- after its length).
 use(KEYS[1], ARGV[1])
 local root = redis.call('HGET', key, 'r')
 if not root then
@@ -21,8 +22,68 @@ if newest <= edges[segments] then
   return false
 end
 local loose, unsealed = {}, 0
-local digest_width = 8 * is_bulky
 
+-- Take sealed entries that stand side by side, as they are.
+local function take_entries(entries, from, to, segment)
+  if segment <= segments and from < to then
+    local found = summaries[segment]
+    found[#found + 1] = sub(entries, from, to - 1)
+  end
+end
+
+local take_all
+
+-- Take a part for which its entry does not do. Leaves have no further summary: where those are
+-- needed their events are taken. `segment` is nil if the part is in several, or in none in part.
+local function take(entries, at, segment, last, name, level, start, digits)
+  local head = byte(entries, at)
+  if head % 2 == 0 and last <= newest then
+    unsealed = unsealed + 1
+  end
+  if not is_directory(head) then
+    loose[#loose + 1] = redis.call('HGET', key, name)
+  elseif segment and head % 2 == 1 then
+    take_entries(entries, at, at + 1 + summary_width, segment)
+    local more = redis.call('HGET', key, '\255' .. name)
+    further[segment][#further[segment] + 1] = pack('>I4', #more) .. more
+  else
+    take_all(name, segment, level, start, digits)
+  end
+end
+
+-- Take the parts in a directory; all are in `segment` if it is given.
+take_all = function(name, segment, level, start, digits)
+  local entries = redis.call('HGET', key, name)
+  local unit = level > 0 and 2 ^ unit_of(level) or 1
+  -- The segment of what comes, and the slot at which the next one begins; 16: none does.
+  local here, border = segment, 16
+  if not segment then
+    here, border = segments + 1, (edges[segments] + 1 - start) / unit
+  end
+  local taken = 1
+  for at = 1, #entries, 1 + summary_width do
+    local head = byte(entries, at)
+    local slot = floor(head / 16)
+    while slot >= border do
+      take_entries(entries, taken, at, here)
+      taken, here = at, here - 1
+      border = here > 1 and (edges[here - 1] + 1 - start) / unit or 16
+    end
+    local is_across = slot + 8 > border and slot + 2 ^ (floor(head / 4) % 4) > border
+    if is_across or here <= segments and (head % 2 == 0 or is_bulky == 1) then
+      take_entries(entries, taken, at, here)
+      taken = at + 1 + summary_width
+      local bits = floor(head / 4) % 4
+      local _, last = range_in(level, start, slot, bits)
+      local child = name_in(level, start, digits, slot, bits)
+      local where = not is_across and here or nil
+      take(entries, at, where, last, child, below(level, start, digits, slot))
+    end
+  end
+  take_entries(entries, taken, #entries + 1, here)
+end
+
+-- The segment that a time is in; one more than there are: none.
 local function segment_of(timestamp)
   for i = 1, segments do
     if timestamp > edges[i] then
@@ -32,62 +93,18 @@ local function segment_of(timestamp)
   return segments + 1
 end
 
-local take
-
--- Take the parts in a directory; all are in `segment` if it is given.
-local function take_all(name, level, start, digits, segment)
-  local entries = redis.call('HGET', key, name)
-  for entry = 1, #entries, 1 + summary_width do
-    local head = byte(entries, entry)
-    local slot, bits = floor(head / 16), floor(head / 4) % 4
-    local first, last = range_in(level, start, slot, bits)
-    take(entries, entry, head, segment, first, last, level, start, digits, slot, bits)
-  end
-end
-
--- The segment that a part is in; nil: several; false: none.
-local function segment_in(first, last)
-  local newer = segment_of(last)
-  if newer > segments then
-    return false
-  end
-  return segment_of(first) == newer and newer or nil
-end
-
-take = function(entries, entry, head, segment, first, last, level, start, digits, slot, bits)
-  segment = segment or segment_in(first, last)
-  if segment == false then
-    return
-  end
-  local name = slot and name_in(level, start, digits, slot, bits)
-    or pack('>BI7', block_level, start)
-  local is_dir = is_directory(head)
-  if segment and head % 2 == 1 and (is_dir or is_bulky == 0) then
-    local found = summaries[segment]
-    found[#found + 1] = sub(entries, entry + 1 + digest_width, entry + summary_width)
-    if is_bulky == 1 then
-      local more = redis.call('HGET', key, '\255' .. name)
-      further[segment][#further[segment] + 1] = pack('>I4', #more) .. more
-    end
-    return
-  end
-  if head % 2 == 0 and last <= newest then
-    unsealed = unsealed + 1
-  end
-  if not is_dir then
-    loose[#loose + 1] = redis.call('HGET', key, name)
-  elseif slot then
-    local deeper, from, more = below(level, start, digits, slot)
-    take_all(name, deeper, from, more, segment)
-  else
-    take_all(name, level, start, digits, segment)
-  end
-end
-
 for block = 8, #root, 8 + summary_width do
   local start, head = read('>I7B', root, block)
-  if head % 8 < 4 then
-    take(root, block + 7, head, nil, start, start + 2 ^ block_level - 1, block_level, start, '')
+  local last = start + 2 ^ block_level - 1
+  local where = segment_of(last)
+  if head % 8 < 4 and where <= segments then
+    where = where == segment_of(start) and where or nil
+    if where and head % 2 == 1 and is_bulky == 0 then
+      take_entries(root, block + 7, block + 8 + summary_width, where)
+    else
+      local name = pack('>BI7', block_level, start)
+      take(root, block + 7, where, last, name, block_level, start, '')
+    end
   end
 end
 local answer = { sub(root, 1, 7), unsealed, table.concat(loose) }

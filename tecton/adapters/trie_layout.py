@@ -115,6 +115,13 @@ class TrieLayout:
         rows = np.frombuffer(prefixes, np.uint8).reshape(-1, self._prefix)
         return self._events(rows, [part[self._prefix :] for part in parts])
 
+    def scalars(self, entries: bytes) -> bytes:
+        """The scalar states in entries of directories, one after another."""
+        if not entries:
+            return b""
+        rows = np.frombuffer(entries, np.uint8).reshape(-1, 1 + self.summary_width)
+        return rows[:, 1 + self.digest_width :].tobytes()
+
     def _events(self, rows: _Bytes, bodies: _Bytes | list[bytes]) -> Events:
         timestamps = _integers(rows[:, :_TIME_BYTES])
         if not self.algebra.is_ordered:

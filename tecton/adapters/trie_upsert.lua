@@ -33,12 +33,10 @@ local function is_greater(a, b)
   return #a > #b
 end
 
--- How many events a leaf has, and a function: where the n-th begins.
+-- How many events a leaf has and, if their width differs, where each begins and one past the end.
 local function events_of(leaf)
   if event_width > 0 then
-    return #leaf / event_width, function(n)
-      return (n - 1) * event_width + 1
-    end
+    return #leaf / event_width
   end
   local starts, at = {}, 1
   while at <= #leaf do
@@ -46,65 +44,60 @@ local function events_of(leaf)
     at = at + 4 + read('>I4', leaf, at)
   end
   starts[#starts + 1] = at
-  return #starts - 1, function(n)
-    return starts[n]
+  return #starts - 1, starts
+end
+
+-- Where the n-th event of a leaf begins, its length included; and where its timestamp does.
+local function place_of(n, starts)
+  if starts then
+    return starts[n], starts[n] + 4
   end
+  local at = (n - 1) * event_width + 1
+  return at, at
 end
 
 local function as_stored(event)
   return event_width > 0 and event or pack('>I4', #event) .. event
 end
 
--- Does the event at a place in a leaf come before (-1), with (0) or after (1) another identity?
-local function compare(leaf, at, timestamp, high, low)
-  if event_width == 0 then
-    at = at + 4
-  end
-  local other = read('>I7', leaf, at)
-  if other ~= timestamp then
-    return other < timestamp and -1 or 1
-  end
+-- Does the identity at a place come before that of an event?
+local function is_before(leaf, at, event)
   if identity_width == 0 then
-    return 0
+    return false
   end
-  local other_high, other_low = read('>I4I4', leaf, at + 7)
-  if other_high ~= high then
-    return other_high < high and -1 or 1
+  local high, low = read('>I4I4', leaf, at)
+  local event_high, event_low = read('>I4I4', event, 8)
+  if high ~= event_high then
+    return high < event_high
   end
-  return other_low == low and 0 or (other_low < low and -1 or 1)
+  return low < event_low
 end
 
 -- The leaf with the event, nil if that changes nothing; and how many events it has.
 local function with_event(leaf, event, timestamp)
-  local high, low
-  if identity_width > 0 then
-    high, low = read('>I4I4', event, 8)
-  end
-  local count, begins = events_of(leaf)
-  local from, to = 1, count + 1
-  -- Most events come in order.
-  if compare(leaf, begins(count), timestamp, high, low) < 0 then
-    from = to
-  end
+  local count, starts = events_of(leaf)
+  -- Most events come in order, so the last one is looked at first.
+  local from, to, middle = 1, count + 1, count
   while from < to do
-    local middle = floor((from + to) / 2)
-    if compare(leaf, begins(middle), timestamp, high, low) < 0 then
+    local _, at = place_of(middle, starts)
+    local other = read('>I7', leaf, at)
+    if other < timestamp or other == timestamp and is_before(leaf, at + 7, event) then
       from = middle + 1
     else
       to = middle
     end
+    middle = floor((from + to) / 2)
   end
-  local at = begins(from)
-  if from > count or compare(leaf, at, timestamp, high, low) > 0 then
-    return sub(leaf, 1, at - 1) .. as_stored(event) .. sub(leaf, at), count + 1
+  local begins, at = place_of(from, starts)
+  local fixed = 7 + identity_width
+  if from > count or sub(leaf, at, at + fixed - 1) ~= sub(event, 1, fixed) then
+    return sub(leaf, 1, begins - 1) .. as_stored(event) .. sub(leaf, begins), count + 1
   end
-  local after = begins(from + 1)
-  local skipped = 7 + identity_width
-  local stored = sub(leaf, at + (event_width > 0 and 0 or 4) + skipped, after - 1)
-  if not is_greater(sub(event, skipped + 1), stored) then
+  local after = place_of(from + 1, starts)
+  if not is_greater(sub(event, fixed + 1), sub(leaf, at + fixed, after - 1)) then
     return nil
   end
-  return sub(leaf, 1, at - 1) .. as_stored(event) .. sub(leaf, after), count
+  return sub(leaf, 1, begins - 1) .. as_stored(event) .. sub(leaf, after), count
 end
 
 -- Which slot of a directory an event belongs in; `at` is where its timestamp is.
@@ -116,16 +109,16 @@ local function slot_of(level, start, bytes, at)
   return level % 2 == 0 and floor(pair / 16) or pair % 16
 end
 
--- A leaf in two: the events of slots before `slot` and the others, with the number of the first.
+-- A leaf in two: the events of slots before `slot` and the others, and how many each has.
 local function divide(leaf, level, start, slot)
-  local count, begins = events_of(leaf)
-  local skip = event_width > 0 and 0 or 4
+  local count, starts = events_of(leaf)
   local first = 1
-  while first <= count and slot_of(level, start, leaf, begins(first) + skip) < slot do
+  local begins, at = place_of(first, starts)
+  while first <= count and slot_of(level, start, leaf, at) < slot do
     first = first + 1
+    begins, at = place_of(first, starts)
   end
-  local at = begins(first)
-  return sub(leaf, 1, at - 1), sub(leaf, at), first - 1, count - first + 1
+  return sub(leaf, 1, begins - 1), sub(leaf, begins), first - 1, count - first + 1
 end
 
 -- Put a leaf with too many events in as many as it takes.
@@ -199,19 +192,23 @@ end
 -- Where a slot's entry is or belongs, and its head; without one the free slots around: the first,
 -- and the one after the last.
 local function find_slot(entries, slot, slots)
-  local free = 0
-  for at = 1, #entries, 1 + summary_width do
+  local step = 1 + summary_width
+  -- No two entries have one slot, so this is not before it.
+  local at = math.min(slot * step, #entries - step) + 1
+  while at > 0 do
     local head = byte(entries, at)
-    local first = floor(head / 16)
-    if slot < first then
-      return at, nil, free, first
+    local free = floor(head / 16)
+    if free <= slot then
+      free = free + 2 ^ (floor(head / 4) % 4)
+      if slot < free then
+        return at, head
+      end
+      at = at + step
+      return at, nil, free, at <= #entries and floor(byte(entries, at) / 16) or slots
     end
-    free = first + 2 ^ (floor(head / 4) % 4)
-    if slot < free then
-      return at, head
-    end
+    at = at - step
   end
-  return #entries + 1, nil, free, slots
+  return 1, nil, 0, floor(byte(entries, 1) / 16)
 end
 
 -- What is known of the parts on a path holds no more.
