@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from datetime import datetime, timezone
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tecton.bootstrap import Backend
@@ -255,3 +256,23 @@ def test_service_speaks_https(running: Running, tmp_path: Path) -> None:
             return None
 
     assert wait_for(status, "the service") == 200
+
+
+@pytest.mark.parametrize("is_worker", [True, False])
+def test_neither_process_outlives_the_other(running: Running, is_worker: bool) -> None:
+    """Whoever started the service sees its end, and the port is free for the next one."""
+    assert running.process is not None
+    server = psutil.Process(running.process.pid)
+    worker = max(server.children(), key=lambda child: child.num_threads())
+    (worker if is_worker else server).kill()
+    running.process.wait(PATIENCE)
+    wait_for(lambda: has_ended(worker), "the worker to end")
+    running.start()
+    assert running.push("u") == 200
+
+
+def has_ended(process: psutil.Process) -> bool:
+    try:
+        return bool(process.status() == psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return True
