@@ -16,6 +16,7 @@ from pathlib import Path
 from tecton.applied import AppliedView, WorkspaceState
 from tecton.bootstrap import Backend, open_online
 from tecton.errors import JobFailed, NotFound
+from tecton.locations import BatchRules
 from tecton.settings import Settings
 from tecton.spark.failures import FAILURES, one_line
 from tecton.spark.session import get_session, quiet
@@ -105,4 +106,6 @@ def _stores(backend: Backend, state: WorkspaceState) -> JobStores:
     # A job without online views must not need Redis.
     url = backend.redis_url if any(view.online for view in state.views) else ""
     opens = partial(open_online, url)
-    return JobStores(spark, settings.store, backend.delta_logs, backend.runs, opens, utc_now)
+    rules = BatchRules(settings.batch_roots, settings.max_key_bytes)
+    logs, runs = backend.delta_logs, backend.runs
+    return JobStores(spark, settings.store, logs, runs, opens, utc_now, rules=rules)

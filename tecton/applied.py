@@ -15,6 +15,7 @@ from typing import Any
 
 import msgspec
 
+from tecton.names import path_of
 from tecton.timestamps import MICROSECOND, micros_of
 from tecton.types import Array, DataType, Field, Float64, Int64, from_description
 
@@ -314,10 +315,10 @@ class WorkspaceState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
 
 def offline_path(state: WorkspaceState, view: AppliedView) -> str:
     """The offline table of a view, relative to the store."""
-    return f"offline/{state.folder}/{view.name}/{view.id}"
+    return path_of("offline", state.folder, view.name, view.id)
 
 
 def push_path(state: WorkspaceState, writer: int | None = None) -> str:
     """The push table of one writer, or the folder of all, relative to the store."""
-    folder = f"push/{state.folder}"
-    return folder if writer is None else f"{folder}/{writer}"
+    folder = ("push", state.folder)
+    return path_of(*folder) if writer is None else path_of(*folder, writer)

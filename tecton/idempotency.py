@@ -13,6 +13,7 @@ import secrets
 from collections.abc import Callable
 
 from tecton.errors import RequestError, RequestRunning, StoreUnavailable
+from tecton.names import key_of
 from tecton.stores import RequestStore
 
 MAX_KEY_CHARACTERS = 255
@@ -45,7 +46,7 @@ def answer_once(
             f"the header Idempotency-Key must hold 1 to {MAX_KEY_CHARACTERS} printable ASCII "
             "characters"
         )
-    name = hashlib.sha256(f"{account_id}:{key}".encode()).hexdigest()
+    name = hashlib.sha256(key_of(account_id, key).encode()).hexdigest()
     token = secrets.token_hex(16)
     claim = store.claim(name, hashlib.sha256(body).hexdigest(), token)
     if claim.answer is not None:

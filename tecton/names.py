@@ -1,5 +1,8 @@
 """
-Which names can be a path, a Redis key and a column in every store.
+Which names can be a path, a Redis key and a column in every store, and how they become one.
+
+Nothing else may make a path, a key or SQL of a name: no two lists of names share one, and none
+leads out of where it belongs. A join key becomes text in `rows.encode_key` first.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ COLUMN_NAME_RULE = "1 to 128 letters, digits and `_`, beginning with a letter or
 FEATURE_NAME_RULE = "1 to 128 letters, digits and `_`"
 
 _OBJECT_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
+_PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.=-]{0,254}")
 _COLUMN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 _FEATURE_NAME = re.compile(r"[A-Za-z0-9_]{1,128}")
 
@@ -36,3 +40,42 @@ def is_column_name(name: object) -> bool:
 def is_feature_name(name: object) -> bool:
     """Can this be the name of an aggregate? It never stands as a column of its own."""
     return isinstance(name, str) and _FEATURE_NAME.fullmatch(name) is not None
+
+
+def path_of(*parts: str | int) -> str:
+    """
+    The relative path of a table, folder or document in the store.
+
+    Args:
+        parts: Each one folder or file: a name, an id, a number, or some joined by `.`, `-`, `=`.
+
+    Raises:
+        ValueError: A part could be several, or lead elsewhere.
+    """
+    texts = [str(part) for part in parts]
+    for text in texts:
+        if _PART.fullmatch(text) is None:
+            raise ValueError(f"{text[:100]!a} cannot be a folder or file of the store")
+    return "/".join(texts)
+
+
+def key_of(*parts: str) -> str:
+    """
+    A key, for Redis or for a hash, whose parts can be told apart again.
+
+    Args:
+        parts: All but the last without a colon, as ids are; the last one any text.
+
+    Raises:
+        ValueError: Another than the last has a colon.
+    """
+    key = ":".join(parts)
+    if ":".join(parts[:-1]).count(":") != max(0, len(parts) - 2):
+        raise ValueError(f"only the last part of {key[:100]!a} may have a colon")
+    return key
+
+
+def sql_name(name: str) -> str:
+    """A column's name as Spark's SQL takes it, whatever characters are in it."""
+    escaped = name.replace("`", "``")
+    return f"`{escaped}`"

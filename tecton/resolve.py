@@ -7,6 +7,7 @@ view's generation are the plan's to give.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -129,7 +130,8 @@ def place_of(definition: Definition, root: Path) -> str:
 
 def absolute_uri(uri: str, root: Path) -> str:
     """Where a batch file is; a relative path starts at the feature repo's root."""
-    if "://" in uri or uri.startswith(("file:", "dbfs:")):
+    # What looks like a URI is none of our files, whatever becomes of it then.
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]*:", uri):
         return uri
     return str(root / uri)
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from tecton.errors import SettingsError
+from tecton.locations import SCHEMES_RULE, refusal
 from tecton.redis_urls import node_urls
 
 REPO_MARK = ".tecton"
@@ -33,6 +34,8 @@ _REDIS_RULE = (
     "redis+cluster://host:port,host:port or rediss+cluster://host:port,host:port"
 )
 _URL_RULE = "http:// or https:// with a host"
+
+_ROOTS_RULE = f"a list, separated by commas and without wildcards, of {SCHEMES_RULE}"
 
 _MEMORY = re.compile(r"[1-9][0-9]{0,8}[kmgt]", re.IGNORECASE)
 _MEMORY_RULE = "a whole number with a unit, as 512m or 2g"
@@ -61,6 +64,8 @@ class Settings:
         requests_per_second: `TECTON_REQUESTS_PER_SECOND` of one API key; 0: any.
         records_per_second: `TECTON_RECORDS_PER_SECOND` of one API key; 0: any.
         idle_seconds: `TECTON_IDLE_SECONDS` that a connection may take to send a request's headers.
+        batch_roots: `TECTON_BATCH_ROOTS`, separated by commas: folders and URIs of which batch
+            data must be inside of one; none: it may be anywhere.
         spark_memory: `TECTON_SPARK_MEMORY`: heap of a local Spark driver.
     """
 
@@ -81,6 +86,7 @@ class Settings:
     requests_per_second: int = 0
     records_per_second: int = 0
     idle_seconds: int = 75
+    batch_roots: tuple[str, ...] = ()
     spark_memory: str = "1g"
 
     @classmethod
@@ -120,6 +126,7 @@ class Settings:
             requests_per_second=_number(environ, "TECTON_REQUESTS_PER_SECOND", 0, 0, 10**9),
             records_per_second=_number(environ, "TECTON_RECORDS_PER_SECOND", 0, 0, 10**9),
             idle_seconds=_number(environ, "TECTON_IDLE_SECONDS", cls.idle_seconds, 1, 3600),
+            batch_roots=_batch_roots(environ),
             spark_memory=_memory(environ),
         )
 
@@ -130,6 +137,8 @@ class Settings:
             variables["TECTON_REDIS_URL"] = self.redis_url
         if self.max_key_bytes != Settings.max_key_bytes:
             variables["TECTON_MAX_KEY_BYTES"] = str(self.max_key_bytes)
+        if self.batch_roots:
+            variables["TECTON_BATCH_ROOTS"] = ",".join(self.batch_roots)
         return variables
 
 
@@ -152,8 +161,9 @@ def _store(environ: Mapping[str, str], folder: Path) -> str:
         told = "/" + unquote(told.removeprefix("file://").partition("/")[2])
     elif _SCHEME.match(told):
         raise _wrong("TECTON_STORE", _STORE_RULE, told)
-    if "\0" in told:
-        raise _wrong("TECTON_STORE", _STORE_RULE, told)
+    if not told.isprintable() or "%" in told:
+        # Some drivers take `%20` for a space and some do not; one store has one name.
+        raise _wrong("TECTON_STORE", f"{_STORE_RULE}, without % and control characters", told)
     return str((folder / told).resolve())
 
 
@@ -205,6 +215,17 @@ def _split(url: str) -> SplitResult | None:
 
 def _has_host(parts: SplitResult | None) -> bool:
     return parts is not None and bool(parts.hostname) and not re.search(r"\s", parts.geturl())
+
+
+def _batch_roots(environ: Mapping[str, str]) -> tuple[str, ...]:
+    text = _text(environ, "TECTON_BATCH_ROOTS", _ROOTS_RULE)
+    roots = tuple(root.strip() for root in text.split(",")) if text else ()
+    for root in roots:
+        # A relative one would be another folder to each process.
+        is_place = root.startswith("/") or ":" in root.partition("/")[0]
+        if not is_place or set("*?[]{}\\") & set(root) or refusal(root, [root]) is not None:
+            raise _wrong("TECTON_BATCH_ROOTS", _ROOTS_RULE, root)
+    return roots
 
 
 def _memory(environ: Mapping[str, str]) -> str:

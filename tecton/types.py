@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from tecton.names import sql_name
 from tecton.timestamps import format_micros, micros_of, parse_rfc3339
 
 if TYPE_CHECKING:
@@ -334,7 +335,7 @@ class Struct(DataType):
 
     @property
     def spark(self) -> str:
-        inner = ",".join(f"`{field.name}`:{field.dtype.spark}" for field in self.fields)
+        inner = ",".join(f"{sql_name(field.name)}:{field.dtype.spark}" for field in self.fields)
         return f"struct<{inner}>"
 
     def accept(self, value: Any) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from tecton.applied import AppliedService, AppliedSource, AppliedView, Workspace
 from tecton.bootstrap import Backend
 from tecton.client import Client
 from tecton.errors import NotFound
+from tecton.locations import BatchRules
 from tecton.settings import Settings
 
 if TYPE_CHECKING:
@@ -132,7 +133,8 @@ class _Reader:
         spark = getattr(events, "sparkSession", None)
         spark = spark or get_session(os.environ, settings.spark_memory)
         logs, runs = self._backend.delta_logs, self._backend.runs
-        tables = StoreTables(spark, settings.store, logs, runs)
+        rules = BatchRules(settings.batch_roots, settings.max_key_bytes)
+        tables = StoreTables(spark, settings.store, logs, runs, rules=rules)
         return features_for_events(
             tables, self._state, self._parts(), events, timestamp_key, from_source, as_known
         )

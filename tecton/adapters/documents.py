@@ -24,7 +24,7 @@ from obstore.store import LocalStore, from_url
 from tecton.access import AccessState
 from tecton.applied import FORMAT, WorkspaceState
 from tecton.errors import Conflict, StoreFormatError, StoreUnavailable
-from tecton.names import is_object_name
+from tecton.names import is_object_name, path_of
 
 _State = TypeVar("_State", bound="WorkspaceState | AccessState")
 _VERSION_FILE = re.compile(r"(\d{9})\.json", re.ASCII)
@@ -125,7 +125,7 @@ class DocumentRegistry:
     def _of(self, workspace: str) -> _Versions[WorkspaceState]:
         versions = self._versions.get(workspace)
         if versions is None:
-            versions = _Versions(self._documents, f"registry/{workspace}", WorkspaceState)
+            versions = _Versions(self._documents, path_of("registry", workspace), WorkspaceState)
             # Names that were never applied are not kept: anybody may ask for them.
             if versions.latest() is not None:
                 self._versions[workspace] = versions
@@ -202,7 +202,7 @@ class _Versions(Generic[_State]):
         return self.at(max(numbers)) if numbers else None
 
     def _path(self, version: int) -> str:
-        return f"{self._folder}/{version:09}.json"
+        return f"{self._folder}/{path_of(f'{version:09}.json')}"
 
     def _decode(self, data: bytes, version: int) -> _State:
         path = self._path(version)

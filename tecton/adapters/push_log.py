@@ -26,6 +26,7 @@ from tecton.adapters.documents import Documents
 from tecton.adapters.push_tables import read_batches
 from tecton.applied import WorkspaceState, push_path
 from tecton.errors import StoreUnavailable, WriterFenced
+from tecton.names import key_of
 from tecton.stores import LogEntry
 
 CHECKPOINT_EVERY = 100
@@ -95,7 +96,7 @@ class DeltaPushLog:
             StoreUnavailable: The store does not answer.
         """
         url = f"{store}/{push_path(state, writer)}"
-        log = cls(url, f"{state.id}:{writer}", writer, connect(url), checkpointer)
+        log = cls(url, key_of(state.id, str(writer)), writer, connect(url), checkpointer)
         log._load()
         log._take_over()
         # Arrow loads a good deal with its first table; the first request shall not wait for that.

@@ -19,6 +19,8 @@ from collections.abc import Iterable
 from typing import TypeVar
 from zlib import crc32
 
+from tecton.names import key_of
+
 SLOTS = 16_384
 """Slots of a Redis cluster."""
 
@@ -90,29 +92,29 @@ class Buckets:
 
 def row_key(tag: str, view: str, key: str) -> str:
     """Where what a view serves for a join key is: a string, or a hash of an aggregating view."""
-    return f"tecton:f:{{{tag}}}:{view}:{key}"
+    return key_of("tecton", "f", f"{{{tag}}}", view, key)
 
 
 def loaded_key(tag: str, view: str) -> str:
     """What says that a bucket holds all rows of a view that belong in it."""
-    return f"tecton:l:{{{tag}}}:{view}"
+    return key_of("tecton", "l", f"{{{tag}}}", view)
 
 
 def loading_key(tag: str, view: str) -> str:
     """The loads of a view that are under way: a hash."""
-    return f"tecton:b:{{{tag}}}:{view}"
+    return key_of("tecton", "b", f"{{{tag}}}", view)
 
 
 def watermark_key(tag: str, log: str) -> str:
     """Up to which batch of a push log all rows that belong in a bucket were offered to it."""
-    return f"tecton:w:{{{tag}}}:{log}"
+    return key_of("tecton", "w", f"{{{tag}}}", log)
 
 
 def idempotency_key(name: str) -> str:
     """What is remembered of an idempotency key."""
-    return f"tecton:i:{name}"
+    return key_of("tecton", "i", name)
 
 
 def rate_key(account: str, name: str) -> str:
     """A rate of an account; all of one account are in one slot."""
-    return f"tecton:r:{{{account}}}:{name}"
+    return key_of("tecton", "r", f"{{{account}}}", name)

@@ -38,13 +38,16 @@ from tecton.resolve import place_of, with_referenced
 from tecton.types import show
 
 
-def check(definitions: Sequence[Definition], root: Path) -> list[Problem]:
+def check(
+    definitions: Sequence[Definition], root: Path, batch_roots: Sequence[str] = ()
+) -> list[Problem]:
     """
     Find everything that is wrong in a feature repo.
 
     Args:
         definitions: The objects at module level; those that they refer to are checked too.
         root: The repo's folder, where relative paths start.
+        batch_roots: Where batch data must be; none: anywhere.
 
     Returns:
         The problems, in the order of files and lines; none if the repo can be applied.
@@ -54,7 +57,8 @@ def check(definitions: Sequence[Definition], root: Path) -> list[Problem]:
     for definition in objects:
         what = f"{type(definition).__name__} {_shown_name(definition)}"
         where = place_of(definition, root)
-        found += [Problem(where, what, *finding) for finding in _findings(definition, root)]
+        findings = _findings(definition, root, batch_roots)
+        found += [Problem(where, what, *finding) for finding in findings]
     found.extend(_same_names(objects, root))
     return sorted(dict.fromkeys(found), key=_place_order)
 
@@ -68,12 +72,12 @@ def _shown_name(definition: Definition) -> str:
     return definition.name if is_object_name(definition.name) else show(definition.name)
 
 
-def _findings(definition: Definition, root: Path) -> Findings:
+def _findings(definition: Definition, root: Path, batch_roots: Sequence[str]) -> Findings:
     yield from _described(definition)
     if isinstance(definition, Entity):
         yield from check_entity(definition)
     elif isinstance(definition, StreamSource):
-        yield from check_source(definition, root)
+        yield from check_source(definition, root, batch_roots)
     elif isinstance(definition, StreamFeatureView):
         yield from check_view(definition)
     elif isinstance(definition, FeatureService):

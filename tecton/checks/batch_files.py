@@ -15,6 +15,7 @@ from urllib.request import url2pathname
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tecton.locations import is_inside
 from tecton.types import (
     Array,
     Bool,
@@ -45,7 +46,9 @@ def local_path(uri: str) -> Path | None:
     return Path(uri)
 
 
-def check_file(uri: str, file_format: str, fields: Sequence[Field]) -> Iterator[str]:
+def check_file(
+    uri: str, file_format: str, fields: Sequence[Field], roots: Sequence[str] = ()
+) -> Iterator[str]:
     """
     Say what keeps the jobs from reading *fields* from a file, as far as is cheap to know.
 
@@ -53,6 +56,7 @@ def check_file(uri: str, file_format: str, fields: Sequence[Field]) -> Iterator[
         uri: Absolute.
         file_format: "parquet" or "delta".
         fields: The columns that must be there.
+        roots: Where the file itself must be, if *uri* leads to it by a link; none: anywhere.
 
     Yields:
         A message for each fault.
@@ -69,13 +73,17 @@ def check_file(uri: str, file_format: str, fields: Sequence[Field]) -> Iterator[
     if not is_there:
         yield f"{path} does not exist; create it or correct the uri"
     elif file_format == "parquet":
-        yield from _check_parquet(path, fields)
+        yield from _check_parquet(path, fields, roots)
 
 
-def _check_parquet(path: Path, fields: Sequence[Field]) -> Iterator[str]:
+def _check_parquet(path: Path, fields: Sequence[Field], roots: Sequence[str]) -> Iterator[str]:
     file = _first_file(path)
     if file is None:
         yield f"{path} is a folder without a parquet file; fill it or correct the uri"
+        return
+    if roots and not any(is_inside(str(file), root) for root in roots):
+        allowed = ", ".join(roots)
+        yield f"{file} leads out of the allowed roots ({allowed}); put the file itself there"
         return
     try:
         schema = pq.read_schema(file)

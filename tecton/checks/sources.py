@@ -4,6 +4,7 @@ The rules of stream sources and their batch data.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from tecton.checks.batch_files import check_file
 from tecton.checks.findings import LONGEST, Finding, Findings, expected, is_a, is_utf8, no_text
 from tecton.checks.schemas import SCALARS, check_schema, check_timestamp, columns_of, listed
 from tecton.definitions import FileConfig, PushConfig, StreamSource
+from tecton.locations import refusal
 from tecton.resolve import absolute_uri
 from tecton.types import Field, show
 
@@ -18,8 +20,15 @@ FILE_FORMATS = ("parquet", "delta")
 LATER_FILE_FORMATS = ("csv", "json")
 
 
-def check_source(source: StreamSource, root: Path) -> Findings:
-    """The rules of one stream source; relative paths start at *root*."""
+def check_source(source: StreamSource, root: Path, batch_roots: Sequence[str]) -> Findings:
+    """
+    The rules of one stream source.
+
+    Args:
+        source: The source.
+        root: Where relative paths start.
+        batch_roots: Where batch data must be; none: anywhere.
+    """
     yield from check_schema(source)
     if isinstance(source.stream_config, PushConfig):
         yield from _push_config(source, source.stream_config)
@@ -30,7 +39,8 @@ def check_source(source: StreamSource, root: Path) -> Findings:
             "read yet, push their records",
         )
     if isinstance(source.batch_config, FileConfig):
-        yield from _file_config(source, source.batch_config, root)
+        yield from _file_config(source, source.batch_config)
+        yield from _uri(source, source.batch_config, root, batch_roots)
     elif source.batch_config is not None:
         yield expected("batch_config", "a FileConfig or None", source.batch_config)
 
@@ -73,7 +83,7 @@ _LATER_FILE_ARGUMENTS = {
 }
 
 
-def _file_config(source: StreamSource, config: FileConfig, root: Path) -> Findings:
+def _file_config(source: StreamSource, config: FileConfig) -> Findings:
     for argument, reason in _LATER_FILE_ARGUMENTS.items():
         if getattr(config, argument) is not None:
             yield _of_file(argument, f"is not supported yet ({reason}); leave it out")
@@ -82,13 +92,24 @@ def _file_config(source: StreamSource, config: FileConfig, root: Path) -> Findin
         yield expected("batch_config.data_delay", "a timedelta of 0 or more", delay)
     yield from _batch_timestamp(source, config)
     yield from _file_format(config)
-    if not isinstance(config.uri, str) or not config.uri or "\0" in config.uri:
+
+
+def _uri(
+    source: StreamSource, config: FileConfig, root: Path, batch_roots: Sequence[str]
+) -> Findings:
+    if not isinstance(config.uri, str) or not config.uri:
         yield expected("batch_config.uri", "a path or URI", config.uri)
-    elif not is_utf8(absolute_uri(config.uri, root)):
-        yield no_text("batch_config.uri", absolute_uri(config.uri, root))
+        return
+    uri = absolute_uri(config.uri, root)
+    if not is_utf8(uri):
+        yield no_text("batch_config.uri", uri)
+        return
+    reason = refusal(uri, batch_roots)
+    if reason is not None:
+        yield _of_file("uri", f"{show(config.uri)} {reason}")
     elif config.file_format in FILE_FORMATS:
         fields = [Field(name, dtype) for name, dtype in columns_of(source).items()]
-        for message in check_file(absolute_uri(config.uri, root), config.file_format, fields):
+        for message in check_file(uri, config.file_format, fields, batch_roots):
             yield _of_file("uri", message)
 
 

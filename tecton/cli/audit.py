@@ -8,7 +8,7 @@ import click
 
 from tecton.audit import catch_up
 from tecton.cli.render import printable, render_table, render_time
-from tecton.cli.session import Session
+from tecton.cli.session import Session, checked_name
 from tecton.errors import TectonError
 from tecton.stores import AuditEntry
 
@@ -32,6 +32,8 @@ def enter_changes(session: Session) -> None:
 @click.pass_obj
 def audit(session: Session, workspace: str | None, limit: int) -> None:
     """Show who did what, newest first."""
+    if workspace is not None:
+        checked_name(workspace)
     backend = session.backend
     catch_up(backend.audit, backend.registry, backend.access)
     rows = [_row(entry) for entry in backend.audit.newest(limit, workspace)]

@@ -41,14 +41,14 @@ UPDATED_IN_PLACE = frozenset(
 GIVEN_BY_PLANS = frozenset({"id", "since_version", "applied_at"})
 
 
-def desired_of(repo: LoadedRepo) -> Desired:
+def desired_of(repo: LoadedRepo, batch_roots: Sequence[str] = ()) -> Desired:
     """
     What a feature repo says that a workspace shall hold.
 
     Raises:
         DefinitionError: Something in it is wrong; lists everything.
     """
-    problems = (*repo.problems, *check(repo.definitions, repo.root))
+    problems = (*repo.problems, *check(repo.definitions, repo.root, batch_roots))
     if problems:
         raise DefinitionError(problems)
     return resolve(with_referenced(repo.definitions), repo.root)

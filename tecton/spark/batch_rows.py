@@ -39,7 +39,9 @@ class Counts(NamedTuple):
         return self.rows - self.keyless - self.refused
 
 
-def count_rows(rows: DataFrame, view: AppliedView, period: Period) -> Counts:
+def count_rows(
+    rows: DataFrame, view: AppliedView, period: Period, key_bytes: int = JOIN_KEY_MAX_BYTES
+) -> Counts:
     """
     Count a period's source rows; reads join keys and timestamps only.
 
@@ -47,20 +49,25 @@ def count_rows(rows: DataFrame, view: AppliedView, period: Period) -> Counts:
         rows: Of the batch source.
         view: The view.
         period: What is counted; rows without a timestamp are counted in every period.
+        key_bytes: The longest join key.
     """
     at = column(view.timestamp_field)
     keyless = at.isNull() | _has_null_key(view)
     counted = rows.where(at.isNull() | _within(view, period)).agg(
         F.count(F.lit(1)).alias("rows"),
         F.count_if(keyless).alias("keyless"),
-        F.count_if(~keyless & _is_refused(view)).alias("refused"),
+        F.count_if(~keyless & _is_refused(view, key_bytes)).alias("refused"),
     )
     found = only_row(counted)
     return Counts(found["rows"], found["keyless"], found["refused"])
 
 
 def period_rows(
-    rows: DataFrame, view: AppliedView, sequence: int, period: Period | None = None
+    rows: DataFrame,
+    view: AppliedView,
+    sequence: int,
+    period: Period | None = None,
+    key_bytes: int = JOIN_KEY_MAX_BYTES,
 ) -> DataFrame:
     """
     One row for each identity: of several, the one with the greatest body (contract §1).
@@ -70,12 +77,14 @@ def period_rows(
         view: The view.
         sequence: That of the run.
         period: Which rows; default all from `feature_start_time` on.
+        key_bytes: The longest join key.
 
     Returns:
         `row_fields`, `_sequence`, `_tie`.
     """
     chosen = rows.where(_from_start(view) if period is None else _within(view, period))
-    chosen = chosen.where(~_has_null_key(view) & ~_is_refused(view)).select(*row_columns(view))
+    usable = ~_has_null_key(view) & ~_is_refused(view, key_bytes)
+    chosen = chosen.where(usable).select(*row_columns(view))
     added = [BODY, EVENT] if event_fields(view) else [BODY]
     schema = T.StructType(
         [*chosen.schema, *(T.StructField(name, T.BinaryType()) for name in added)]
@@ -118,12 +127,12 @@ def _has_null_key(view: AppliedView) -> Column:
     return found
 
 
-def _is_refused(view: AppliedView) -> Column:
+def _is_refused(view: AppliedView, key_bytes: int) -> Column:
     """The join keys that `POST /ingest` refuses (contract §3)."""
     found = F.lit(False)
     for field in view.key_fields:
         if field.dtype == String:
             key = column(field.name)
-            too_long = F.octet_length(key) > JOIN_KEY_MAX_BYTES
+            too_long = F.octet_length(key) > key_bytes
             found = found | too_long | F.contains(key, F.lit("\0"))
     return found

@@ -4,17 +4,26 @@ Expressions that every module here needs, independent of the session's time zone
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from pyspark.sql import Column, DataFrame, Row
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
+
+from tecton.names import sql_name
+from tecton.types import Field
 
 DAY_MICROS = 86_400_000_000
 
 
 def column(name: str) -> Column:
     """The column of exactly this name, whatever characters are in it."""
-    escaped = name.replace("`", "``")
-    return F.col(f"`{escaped}`")
+    return F.col(sql_name(name))
+
+
+def ddl(fields: Iterable[Field]) -> str:
+    """The schema of columns as Spark's SQL takes it."""
+    return ",".join(f"{sql_name(field.name)} {field.dtype.spark}" for field in fields)
 
 
 def utc_micros(value: Column, seen: T.DataType) -> Column:

@@ -13,10 +13,10 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import types as T
 
 from tecton.errors import InvalidEvents
-from tecton.spark.columns import column, utc_micros
+from tecton.spark.columns import column, ddl, utc_micros
 from tecton.spark.frames import from_pandas
 from tecton.spark.point_in_time import AT, ViewPart
-from tecton.types import Bool, DataType, Float64, Int64, String, show
+from tecton.types import Bool, DataType, Field, Float64, Int64, String, show
 
 ROW = "#row"
 """The position of a pandas event in its frame."""
@@ -107,8 +107,8 @@ def pandas_events(
     keys = {key: _PANDAS_KEYS[dtype](events[key], key) for key, dtype in types.items()}
     position = np.arange(len(events), dtype=np.int64)
     slim = pd.DataFrame({ROW: position, AT: at.array, **keys})
-    key_columns = [f"`{key}` {dtype.spark}" for key, dtype in types.items()]
-    schema = ",".join([f"`{ROW}` bigint", f"`{AT}` bigint", *key_columns])
+    key_fields = [Field(key, dtype) for key, dtype in types.items()]
+    schema = ddl([Field(ROW, Int64), Field(AT, Int64), *key_fields])
     return from_pandas(spark, slim, schema), at
 
 

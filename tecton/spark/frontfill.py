@@ -14,6 +14,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from tecton.applied import AppliedView, WorkspaceState
+from tecton.names import path_of
 from tecton.periods import Period, due_periods
 from tecton.spark.backfill import backfill, needs_backfill, rerun
 from tecton.spark.columns import only_row
@@ -140,4 +141,4 @@ def _up_to(stores: JobStores, table: PushTable, batch_no: int) -> PushTable:
 
 
 def _checkpoint(state: WorkspaceState, table: PushTable) -> str:
-    return f"checkpoints/{state.folder}/push-{table.writer}"
+    return path_of("checkpoints", state.folder, f"push-{table.writer}")

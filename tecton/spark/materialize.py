@@ -87,13 +87,13 @@ def materialize(
         SourceError: The batch data is missing or of another schema; nothing was changed.
     """
     began = stores.clock()
-    rows = read_batch(stores.spark, source)
-    counts = count_rows(rows, view, period)
+    rows = read_batch(stores.spark, source, stores.rules.roots)
+    counts = count_rows(rows, view, period, stores.rules.key_bytes)
     table = stores.offline_table(state, view)
     # Also where the clock has gone back since the last run, this one is the later.
     run = max(micros_of(began), table.last_run(period) + 1 if view.offline else 0)
     sequence = batch_sequence(from_micros(run))
-    unique = period_rows(rows, view, sequence, period)
+    unique = period_rows(rows, view, sequence, period, stores.rules.key_bytes)
     is_written = True
     if view.offline:
         is_written = table.replace(unique, period, run, f"batch rows of {period}")

@@ -7,14 +7,16 @@ is a Delta transaction of an application of its own, so one that was overtaken i
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 
 from pyspark.sql import Column, DataFrame, DataFrameWriter, SparkSession
 from pyspark.sql import functions as F
 
 from tecton.applied import AppliedView
+from tecton.names import sql_name
 from tecton.periods import Period
-from tecton.spark.columns import column, utc_date
+from tecton.spark.columns import column, ddl, utc_date
 from tecton.stores import DeltaLogs
 from tecton.timestamps import format_micros, micros_of
 from tecton.types import Field, Timestamp
@@ -110,7 +112,7 @@ class OfflineTable:
             False if a later run has written the period before.
         """
         start, end = (format_micros(micros_of(at)) for at in period)
-        at = f"`{self.view.timestamp_field}`"
+        at = sql_name(self.view.timestamp_field)
         last_day = format_micros(micros_of(period.end) - 1)[:10]
         condition = (
             f"_origin = '{BATCH}' AND _date >= DATE'{start[:10]}' AND _date <= DATE'{last_day}' "
@@ -142,15 +144,14 @@ class OfflineTable:
         (
             self._writer(rows, PUSH, application, batch_no)
             .mode("append")
-            .option("userMetadata", f'{{"{application}": {batch_no}}}')
+            .option("userMetadata", json.dumps({application: batch_no}))
             .save(self.url)
         )
 
     def create(self) -> None:
         """Make the table, without rows, if there is none."""
         if self.version() is None:
-            fields = [f"`{field.name}` {field.dtype.spark}" for field in row_fields(self.view)]
-            schema = ",".join([*fields, "_sequence bigint", "_tie int"])
+            schema = f"{ddl(row_fields(self.view))},_sequence bigint,_tie int"
             empty = self.spark.createDataFrame([], schema)
             self._writer(empty, PUSH, "create", 1).mode("append").save(self.url)
 

@@ -11,7 +11,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from tecton.applied import AppliedSource, AppliedView, WorkspaceState, push_path
-from tecton.spark.columns import column
+from tecton.spark.columns import column, ddl
 from tecton.spark.offline_table import row_fields
 from tecton.stores import DeltaLogs
 
@@ -96,8 +96,7 @@ def feature_rows(pushed: DataFrame, source: AppliedSource, view: AppliedView) ->
     Returns:
         `row_fields`, `_sequence`, `_tie`.
     """
-    schema = ",".join(f"`{field.name}` {field.dtype.spark}" for field in source.fields)
-    record = F.from_json("record", schema)
+    record = F.from_json("record", ddl(source.fields))
     parsed = pushed.where(F.col("source") == source.id).select(
         record.alias("#record"), F.col("sequence").alias("_sequence")
     )

@@ -22,6 +22,7 @@ from pyspark.sql import types as T
 
 from tecton.applied import AppliedSource, BatchRows
 from tecton.errors import SourceError
+from tecton.locations import holds, refusal
 from tecton.spark.columns import column, utc_micros
 from tecton.types import (
     Array,
@@ -46,17 +47,18 @@ _WIDER = {
 """Which Spark types hold no value that the declared type does not."""
 
 
-def read_batch(spark: SparkSession, source: AppliedSource) -> DataFrame:
+def read_batch(spark: SparkSession, source: AppliedSource, roots: Sequence[str] = ()) -> DataFrame:
     """
     The rows of a batch source, typed as the stream source's schema says.
 
     Args:
         spark: The session.
         source: A source with batch rows.
+        roots: Where its files must be; none: anywhere.
 
     Raises:
-        SourceError: The data is missing or unreadable, or a column is missing or of a type that
-            would not convert without loss; one line.
+        SourceError: The data may not be read from there, is missing or unreadable, or a column
+            is missing or of a type that would not convert without loss; one line.
     """
     batch = source.batch
     if batch is None:
@@ -66,8 +68,12 @@ def read_batch(spark: SparkSession, source: AppliedSource) -> DataFrame:
             f"batch source {batch.uri}: file format {batch.file_format} cannot be read yet; "
             "use parquet or delta"
         )
+    reason = refusal(batch.uri, roots)
+    if reason is not None:
+        raise SourceError(f"batch source {batch.uri} {reason}")
     try:
         frame = _open(spark, batch)
+        _check_files(frame, batch, roots)
         nanos = _nanosecond_columns(spark, frame, source)
     except (PySparkException, Py4JError, pa.ArrowException, OSError) as exc:
         raise SourceError(f"batch source {batch.uri}: {_reason(exc)}") from exc
@@ -101,6 +107,16 @@ def _open(spark: SparkSession, batch: BatchRows) -> DataFrame:
         return nested
     # Spark passes over folders inside a folder unless they are named `column=value`.
     return nested if len(nested.inputFiles()) > len(direct.inputFiles()) else direct
+
+
+def _check_files(frame: DataFrame, batch: BatchRows, roots: Sequence[str]) -> None:
+    """The files that a folder, a link in it or a table's log leads to are in the roots too."""
+    for file in frame.inputFiles() if roots else ():
+        if not any(holds(root, file) for root in roots):
+            raise SourceError(
+                f"batch source {batch.uri} leads to {file}, which is in none of the allowed roots "
+                f"({', '.join(roots)}); put the file itself there"
+            )
 
 
 def _parquet(spark: SparkSession) -> DataFrameReader:

@@ -5,12 +5,13 @@ What reads and jobs work on: the session, the store, and what the store's logs s
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from pyspark.sql import SparkSession
 
 from tecton.applied import AppliedView, WorkspaceState, offline_path
+from tecton.locations import BatchRules
 from tecton.spark.offline_table import OfflineTable
 from tecton.stores import DeltaLogs, OnlineStore, RunLog
 
@@ -24,12 +25,14 @@ class StoreTables:
         store: The store's path or URI.
         logs: Where the store's Delta tables stand.
         runs: Which runs have ended.
+        rules: What batch data has to keep to.
     """
 
     spark: SparkSession
     store: str
     logs: DeltaLogs
     runs: RunLog
+    rules: BatchRules = field(default=BatchRules(), kw_only=True)
 
     def offline_table(self, state: WorkspaceState, view: AppliedView) -> OfflineTable:
         """The offline table of a view, whether it exists or not."""

@@ -13,7 +13,7 @@ from tecton.applied import AppliedView, WorkspaceState
 from tecton.errors import NotFound, ViewNotLoaded
 from tecton.rows import BATCH_SEQUENCE_OFFSET
 from tecton.spark.batch_rows import period_rows
-from tecton.spark.columns import column
+from tecton.spark.columns import column, ddl
 from tecton.spark.offline_table import row_columns, row_fields
 from tecton.spark.push_tables import feature_rows, pin_push_tables, read_pushed
 from tecton.spark.sources import read_batch
@@ -93,8 +93,8 @@ def _computed(tables: StoreTables, state: WorkspaceState, view: AppliedView) -> 
     pushed = read_pushed(tables.spark, tables.store, pin_push_tables(tables.logs, state), {})
     frames = []
     if source.batch is not None:
-        rows = read_batch(tables.spark, source)
-        frames.append(period_rows(rows, view, _COMPUTED_SEQUENCE))
+        rows = read_batch(tables.spark, source, tables.rules.roots)
+        frames.append(period_rows(rows, view, _COMPUTED_SEQUENCE, key_bytes=tables.rules.key_bytes))
     if pushed is not None:
         frames.append(feature_rows(pushed, source, view))
     return _union(tables, view, frames)
@@ -126,8 +126,7 @@ def _current(
 
 def _union(tables: StoreTables, view: AppliedView, frames: list[DataFrame]) -> DataFrame:
     if not frames:
-        fields = [f"`{field.name}` {field.dtype.spark}" for field in row_fields(view)]
-        schema = ",".join([*fields, "_sequence bigint", "_tie int"])
+        schema = f"{ddl(row_fields(view))},_sequence bigint,_tie int"
         return tables.spark.createDataFrame([], schema)
     united = frames[0]
     for frame in frames[1:]:

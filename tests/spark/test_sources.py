@@ -15,6 +15,7 @@ from pyspark.sql import functions as F
 
 from tecton.applied import AppliedSource, BatchRows
 from tecton.errors import SourceError
+from tecton.spark.columns import column, ddl
 from tecton.spark.sources import read_batch
 from tecton.testing import build_source
 from tecton.types import Array, Field, Float64, Int64, Map, String, Struct, Timestamp
@@ -23,7 +24,7 @@ BEFORE_1970 = -1_500
 """Nanoseconds: 1.5 µs before the epoch, which is in the second microsecond before it."""
 
 
-def _source(uri: Path, *fields: Field, file_format: str = "parquet") -> AppliedSource:
+def _source(uri: Path | str, *fields: Field, file_format: str = "parquet") -> AppliedSource:
     batch = BatchRows(uri=str(uri), file_format=file_format, timestamp_field=fields[0].name)
     return build_source(fields=fields, batch=batch)
 
@@ -182,3 +183,52 @@ def test_what_cannot_be_read_is_said_in_one_line(spark: SparkSession, tmp_path: 
     assert "there is no column `t`, which must be Timestamp" == reason("other.parquet")
     assert "it is not a Delta table" == reason("empty", "delta")
     assert "file format csv cannot be read yet; use parquet or delta" == reason("x.csv", "csv")
+
+
+def test_job_refuses_places_that_plan_would_not_take(spark: SparkSession, tmp_path: Path) -> None:
+    """What was applied earlier, under other settings or by another hand, counts for nothing."""
+    field = Field("x", Int64)
+    for uri in ("http://host/x", "jdbc:x", "s3://key:secret@bucket/x"):
+        with pytest.raises(SourceError, match=r"batch source .* (is not taken|holds a password)"):
+            read_batch(spark, _source(uri, field))
+    with pytest.raises(SourceError, match="is in none of the allowed roots"):
+        read_batch(spark, _source(tmp_path / "x", field), [str(tmp_path / "y")])
+
+
+@pytest.mark.parametrize("file_format", ["parquet", "delta"])
+def test_links_and_logs_lead_out_of_no_root(
+    spark: SparkSession, tmp_path: Path, file_format: str
+) -> None:
+    """The files that are read are looked at, not only the folder that was named."""
+    root, other = tmp_path / "root", tmp_path / "other 20"
+    table = pa.table({"x": [1, 2]})
+    for folder in (root, other):
+        if file_format == "delta":
+            write_deltalake(str(folder), table)
+        else:
+            folder.mkdir()
+            pq.write_table(table, folder / "1.parquet")
+    field = Field("x", Int64)
+    roots = [str(root)]
+
+    def read(allowed: list[str]) -> int:
+        return read_batch(spark, _source(root, field, file_format=file_format), allowed).count()
+
+    assert read(roots) == 2
+    (inside,) = root.glob("*.parquet")
+    (outside,) = other.glob("*.parquet")
+    inside.unlink()
+    inside.symlink_to(outside)
+    assert read([*roots, str(other)]) == 2
+    with pytest.raises(SourceError, match=r"leads to .* which is in none of the allowed roots"):
+        read(roots)
+
+
+def test_names_are_quoted_wherever_they_become_sql(spark: SparkSession) -> None:
+    """Columns and fields of structs, whatever is in their names."""
+    names = ["a`b", "a.b", "a b", "a,b", "x` string, `y", "é"]
+    fields = [Field(name, Struct([Field(name, Int64)])) for name in names]
+    frame = spark.createDataFrame([tuple((n,) for n in range(6))], ddl(fields))
+    assert names == frame.columns
+    picked = frame.select(*(column(name).getField(name) for name in names))
+    assert [tuple(range(6))] == [tuple(row) for row in picked.collect()]

@@ -643,3 +643,47 @@ def test_no_value_of_any_argument_breaks_the_checks(kind: Any, data: st.DataObje
     names = data.draw(st.sets(st.sampled_from(arguments), min_size=1, max_size=3))
     one = makes[kind](**{name: data.draw(GARBAGE) for name in names if name != "options"})
     assert all(isinstance(problem, Problem) for problem in check([one, service(view())], ROOT))
+
+
+@pytest.mark.parametrize("uri", ["http://host/x", "ftp://host/x", "S3://b/x", "s3:b", "a:b"])
+def test_batch_data_of_other_places_is_refused(uri: str) -> None:
+    """One sentence with what is taken."""
+    (problem,) = check([source(batch_config=batch(uri))], ROOT)
+    assert problem.field == "batch_config.uri"
+    assert problem.message.startswith(f'"{uri}" is not taken: batch data is a path, or a URI')
+
+
+def test_batch_data_outside_the_roots_is_refused(tmp_path: Path) -> None:
+    """Relative paths, links and folders that hold links included."""
+    repo, data, other = tmp_path / "repo", tmp_path / "data", tmp_path / "other"
+    columns = {
+        "user_id": pa.array(["a"]),
+        "timestamp": pa.array([0], pa.timestamp("us", "UTC")),
+        "clicked": pa.array([1]),
+    }
+    for folder in (repo, data, other):
+        folder.mkdir()
+        parquet(folder / "x.parquet", **columns)
+    (data / "links").mkdir()
+    (data / "links" / "x.parquet").symlink_to(other / "x.parquet")
+    (repo / "link").symlink_to(data)
+
+    def problems(uri: str) -> list[str]:
+        one = source(batch_config=batch(uri))
+        return [problem.message for problem in check([one], repo, [str(data), "s3://bucket/ok"])]
+
+    for uri in (str(data / "x.parquet"), "link/x.parquet", "s3://bucket/ok/x"):
+        assert problems(uri) == []
+    for uri in (str(other), "x.parquet", "../data/x.parquet", "s3://bucket/okay/x"):
+        (message,) = problems(uri)
+        assert f"is in none of the allowed roots ({data}, s3://bucket/ok)" in message
+    (message,) = problems(str(data / "links"))
+    assert f"{data}/links/x.parquet leads out of the allowed roots" in message
+
+
+@pytest.mark.parametrize("name", ["a`b", "a.b", "a b", 'a"b', "a'b", "a;b", "a/b", "é", "a\n"])
+def test_column_that_would_need_quotes_is_refused(name: str) -> None:
+    """In a schema and inside of a Struct, with one sentence."""
+    for field in (Field(name, Int64), Field("struct", Struct([Field(name, Int64)]))):
+        (problem,) = check([source(schema=[*SCHEMA, field])], ROOT)
+        assert "expected a column name (1 to 128 letters, digits and `_`" in problem.message

@@ -71,6 +71,10 @@ def test_told_store_wins(repo: Path, told: str, store: str) -> None:
         "file://host/x",
         "garbage:x",
         "data\udcff",
+        "/data/a%20b",
+        "file:///data/a%2520b",
+        "/data/a\nb",
+        "/data/a\0",
     ],
 )
 def test_store_that_cannot_be_opened(repo: Path, told: str) -> None:
@@ -104,6 +108,7 @@ def test_every_variable_is_read(tmp_path: Path) -> None:
             "TECTON_MAX_KEY_BYTES": "23",
             "TECTON_MAX_STRING_BYTES": "24",
             "TECTON_MAX_QUEUED_RECORDS": "30",
+            "TECTON_BATCH_ROOTS": "/data, s3://b/x",
             "TECTON_SPARK_MEMORY": "2g",
         },
         tmp_path,
@@ -123,6 +128,7 @@ def test_every_variable_is_read(tmp_path: Path) -> None:
         max_key_bytes=23,
         max_string_bytes=24,
         max_queued_records=30,
+        batch_roots=("/data", "s3://b/x"),
         spark_memory="2g",
     )
 
@@ -226,6 +232,15 @@ def test_url_that_is_none(tmp_path: Path, url: str) -> None:
         Settings.from_env({"TECTON_STORE": "/s", "TECTON_URL": url}, tmp_path)
 
 
+@pytest.mark.parametrize(
+    "text", ["data", "./data", "http://h/x", "/a,", "/a,,/b", "/a/../b", "s3://b/*", "s3://u:p@b/x"]
+)
+def test_batch_root_that_is_none(tmp_path: Path, text: str) -> None:
+    """A root that is spelled wrongly must not become one that holds everything."""
+    with pytest.raises(SettingsError, match=r"TECTON_BATCH_ROOTS must be a list, separated by"):
+        Settings.from_env({"TECTON_STORE": "/s", "TECTON_BATCH_ROOTS": text}, tmp_path)
+
+
 @pytest.mark.parametrize("text", ["1", "1gb", "g", "0g", "-1g", "1 g", "1.5g", "1g --x", "x"])
 def test_spark_memory_that_is_none(tmp_path: Path, text: str) -> None:
     """A whole number with the unit that Java wants."""
@@ -254,7 +269,7 @@ def test_other_processes_find_the_same_stores() -> None:
 
 def test_other_processes_keep_the_same_rules() -> None:
     """A job leaves out the join keys that the service refuses."""
-    settings = Settings(store="/s", max_key_bytes=100)
+    settings = Settings(store="/s", max_key_bytes=100, batch_roots=("/d", "dbfs:/x"))
     assert Settings.from_env(settings.environ(), Path("/")) == settings
 
 

@@ -1,0 +1,117 @@
+"""
+Where batch data may be: which URIs are taken, and what lies inside allowed roots.
+
+Plan asks here, and the job asks again: it trusts nothing that was applied under other settings.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+from urllib.parse import unquote
+
+
+class BatchRules(NamedTuple):
+    """What jobs keep to when they read batch data.
+
+    Args:
+        roots: Where it may be; none: anywhere.
+        key_bytes: The longest join key, in UTF-8; rows with a longer one are left out, as
+            `POST /ingest` refuses them.
+    """
+
+    roots: tuple[str, ...] = ()
+    key_bytes: int = 512
+
+
+BUCKET_SCHEMES = ("s3", "s3a", "gs", "abfss", "abfs", "az", "wasbs", "hdfs")
+"""Schemes that are followed by `//` and the name of a bucket, container or cluster."""
+
+SCHEMES_RULE = (
+    f"a path, or a URI that begins with {', '.join(f'{name}://' for name in BUCKET_SCHEMES)}, "
+    "dbfs:/ or file:///"
+)
+
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
+_BUCKET = re.compile(rf"(?:{'|'.join(BUCKET_SCHEMES)})://([^/\s?#\[\]]+)(/.*)?")
+_DBFS = re.compile(r"dbfs:(/+[^/].*)")
+_FILE = re.compile(r"file:(?://(?:localhost)?)?(/(?!/).*)")
+_WILD = re.compile(r"[*?\[{]")
+
+
+def refusal(uri: str, roots: Sequence[str] = ()) -> str | None:
+    """
+    Why batch data may not be read from there; None if it may.
+
+    Args:
+        uri: A path, which starts at the root of the file system, or a URI.
+        roots: Folders and URIs of which it must be inside of one; none: it may be anywhere.
+    """
+    if any(ord(character) < 32 or ord(character) == 127 for character in uri):
+        return "holds a control character; rename the file"
+    scheme = _SCHEME.match(uri)
+    bucket = _BUCKET.fullmatch(uri)
+    if scheme and not (bucket or _DBFS.fullmatch(uri) or _FILE.fullmatch(uri)):
+        return (
+            f"is not taken: batch data is {SCHEMES_RULE}; jobs read nothing from other places, "
+            "copy the data to one of these (a relative path with a colon begins with ./)"
+        )
+    if bucket and ":" in bucket[1].rpartition("@")[0]:
+        return "holds a password, which would be kept for ever; give the jobs a role instead"
+    if roots and not any(is_inside(uri, root) for root in roots):
+        return (
+            f"is in none of the allowed roots ({', '.join(roots)}), spelled without `..` and "
+            "backslashes; move the data there or have TECTON_BATCH_ROOTS changed"
+        )
+    return None
+
+
+def is_inside(uri: str, root: str) -> bool:
+    """
+    Is *uri* at or below *root*, however anybody reads it?
+
+    Symbolic links of local paths count as what they lead to.
+
+    Args:
+        uri: A path or URI, maybe with wildcards.
+        root: A path or URI without.
+    """
+    # In a URI `%2e` is a point to some readers and text to others, so both have to be inside.
+    spelled = {uri, unquote(uri)} if _SCHEME.match(uri) else {uri}
+    return all(_is_inside(one, root) for one in spelled)
+
+
+def holds(root: str, file: str) -> bool:
+    """
+    Is a file that a reader has found at or below *root*?
+
+    Args:
+        root: A path or URI.
+        file: Its URI, encoded as a URI is, without wildcards.
+    """
+    return _is_inside(unquote(file), root)
+
+
+def _is_inside(uri: str, root: str) -> bool:
+    if "\\" in uri or ".." in re.split(r"[/{},]", uri):
+        return False
+    path, top = _local(uri), _local(root)
+    if path is None or top is None:
+        return path is top is None and _starts_with(uri, root.rstrip("/"))
+    # What a wildcard finds is known to the reader only; the folder that it stands in is known.
+    fixed = path[: wild.start()].rpartition("/")[0] if (wild := _WILD.search(path)) else path
+    return _starts_with(os.path.realpath(fixed or "/"), os.path.realpath(top).rstrip("/"))
+
+
+def _starts_with(name: str, folder: str) -> bool:
+    return name == folder or name.startswith(folder + "/")
+
+
+def _local(uri: str) -> str | None:
+    """The local path that a URI is; None for one of elsewhere."""
+    if _SCHEME.match(uri) is None:
+        return uri
+    file = _FILE.fullmatch(uri)
+    return None if file is None else file[1]
