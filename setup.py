@@ -23,7 +23,7 @@ BASE = [
 ]
 
 EXTRAS = {
-    "api": ["flask>=3.0", "granian>=2.2"],
+    "api": ["flask>=3.0", "granian>=2.2", "prometheus-client>=0.21"],
     "jobs": [
         # 4.0 is what clusters run now, 3.5 what many still do; each has its own line of Delta.
         "delta-spark>=3.3,<4.1",

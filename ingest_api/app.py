@@ -12,9 +12,10 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from werkzeug.exceptions import NotFound as NoEndpoint
 
 from ingest_api import wire
-from ingest_api.features import PREFIX, add_features
+from ingest_api.features import API, add_features
 from ingest_api.ingest import add_ingest
 from ingest_api.log import log_requests, note
+from ingest_api.observability import add_observability
 from ingest_api.openapi import add_openapi
 from ingest_api.receiving import Receiver, refuse_odd_spelling
 from ingest_api.service import Service, json_answer
@@ -63,6 +64,7 @@ def create_app(service: Service) -> Flask:
     add_ingest(app, service)
     add_features(app, service)
     _add_health(app, service)
+    add_observability(app, service)
     add_openapi(app, service.settings)
     _handle_errors(app)
     return app
@@ -120,6 +122,6 @@ def _known(error: TectonError) -> Response:
 
 def _failure(message: str, status: wire.Status) -> Response:
     """An error body in the shape that the path's documentation gives."""
-    is_features = request.path.startswith(PREFIX)
+    is_features = request.path.startswith(API)
     shape = wire.feature_error if is_features else wire.ingest_error
     return json_answer(shape(message, status), status.http)

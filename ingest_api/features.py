@@ -12,7 +12,10 @@ from ingest_api import wire
 from ingest_api.rates import charge
 from ingest_api.service import Service, json_answer
 
-PREFIX = "/api/v1/feature-service/"
+API = "/api/v1/"
+"""Everything below answers errors as get-features does."""
+
+PREFIX = API + "feature-service/"
 
 
 def add_features(app: Flask, service: Service) -> None:
@@ -28,4 +31,5 @@ def add_features(app: Flask, service: Service) -> None:
             asked.workspace, asked.service, asked.join_keys, account, service.clock()
         )
         seconds = time.perf_counter() - started
+        service.metrics.served(asked.workspace, asked.service, seconds)
         return json_answer(wire.feature_answer(values, asked.metadata, seconds))

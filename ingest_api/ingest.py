@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 from flask import Flask, Response, request
 
@@ -13,7 +15,7 @@ from ingest_api.rates import charge
 from ingest_api.service import Service, json_answer
 from tecton.access import ServiceAccount
 from tecton.idempotency import answer_once
-from tecton.ingest import IngestRequest
+from tecton.ingest import IngestRequest, ViewCount
 
 PATHS = ("/ingest", "/v2/ingest")
 NAME_SHOWN = 128
@@ -46,13 +48,16 @@ def _take(service: Service, account: ServiceAccount, body: bytes) -> bytes:
     charge(service.settings, service.requests, account, records)
     counts = service.ingest(asked, account)
     if not asked.dry_run:
-        _count(service, account, asked)
+        _count(service, account, asked, counts)
     return msgspec.json.encode(wire.ingest_answer(asked.workspace, counts))
 
 
-def _count(service: Service, account: ServiceAccount, asked: IngestRequest) -> None:
-    """Tell the audit what was taken; it never fails a request."""
+def _count(
+    service: Service, account: ServiceAccount, asked: IngestRequest, counts: Sequence[ViewCount]
+) -> None:
+    """Tell the audit and the metrics what was taken; neither ever fails a request."""
+    taken = {source: len(listed) for source, listed in asked.records.items()}
+    service.metrics.ingested(asked.workspace, taken, counts)
     state = service.catalog.workspace(asked.workspace)
     if service.tally is not None and state is not None:
-        taken = {source: len(listed) for source, listed in asked.records.items()}
         service.tally.add(account.id, state.name, state.id, taken)

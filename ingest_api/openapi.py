@@ -12,6 +12,8 @@ from typing import Any
 import msgspec
 from flask import Flask, Response
 
+from ingest_api.metrics import CONTENT_TYPE
+from ingest_api.observability import PATH
 from ingest_api.service import json_answer
 from tecton.settings import Settings
 from tecton.version import __version__
@@ -231,6 +233,24 @@ _GET_FEATURES = _operation(
 )
 
 
+_METRICS = {
+    "operationId": "Metrics",
+    "summary": "What this process has done, of the workspaces that the caller may look into.",
+    "security": [{"TectonKey": []}],
+    "responses": {
+        "200": {
+            "description": "OpenMetrics text.",
+            "headers": _REQUEST_ID,
+            "content": {CONTENT_TYPE: {"schema": {"type": "string", "pattern": "# EOF"}}},
+        },
+        **{
+            str(status): _answer(_STATUS_TEXTS[status], "GetFeaturesError")
+            for status in (401, 403, 405, 500)
+        },
+    },
+}
+
+
 def _health(name: str, summary: str, *statuses: int) -> dict[str, Any]:
     answers = {str(status): _answer(summary, "Health") for status in (200, *statuses)}
     return {"get": {"operationId": name, "summary": summary, "responses": answers}}
@@ -240,6 +260,7 @@ _PATHS: dict[str, Any] = {
     "/ingest": {"post": _INGEST},
     "/v2/ingest": {"post": {**_INGEST, "operationId": "IngestV2"}},
     "/api/v1/feature-service/get-features": {"post": _GET_FEATURES},
+    PATH: {"get": _METRICS},
     "/livez": _health("Live", "The process runs."),
     "/readyz": _health("Ready", "Requests may be sent here.", 503),
     "/openapi.json": {

@@ -5,13 +5,14 @@ What the routes call, and what they have in common: the caller, the body, JSON a
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 from flask import Response, g, request
 
 from ingest_api.log import note
+from ingest_api.metrics import Metrics
 from ingest_api.receiving import Receiver
 from ingest_api.tally import Tally
 from tecton.access import ServiceAccount
@@ -38,7 +39,8 @@ class Service:
         requests: Idempotency keys and rates.
         clock: Now.
         is_ready: May requests be sent here?
-        tally: Counts what is ingested; None: nobody does.
+        tally: Counts what is ingested, for the audit; None: nobody does.
+        metrics: Counts what is done, for as long as the process lives.
     """
 
     settings: Settings
@@ -49,6 +51,7 @@ class Service:
     clock: Clock
     is_ready: Callable[[], bool]
     tally: Tally | None = None
+    metrics: Metrics = field(default_factory=Metrics)
 
     def receive(self, receiver: Receiver) -> None:
         """Find out who calls and read the body; what is wrong with either is said when asked."""

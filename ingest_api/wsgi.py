@@ -13,6 +13,7 @@ from flask import Flask
 
 from ingest_api.app import create_app
 from ingest_api.log import log_to_stdout
+from ingest_api.metrics import Metrics
 from ingest_api.service import Service
 from ingest_api.tally import Tally
 from ingest_api.upkeep import Upkeep
@@ -40,11 +41,12 @@ def serve(settings: Settings) -> Flask:
     """
     backend = Backend(settings)
     slot = backend.take_writer_slot()
+    metrics = Metrics()
     limits = RecordLimits(settings.max_key_bytes, settings.max_string_bytes)
     catalog = Catalog(backend.registry, backend.access, settings.future_tolerance, limits)
 
     def open_log(state: WorkspaceState) -> PushLog:
-        return backend.open_push_log(state, slot.number)
+        return metrics.watched(backend.open_push_log(state, slot.number), state.name)
 
     ingest = Ingest(catalog, open_log, backend.online, _now, settings.max_queued_records)
     tally = Tally(backend.audit, f"ingest/{slot.number}", _now)
@@ -70,6 +72,7 @@ def serve(settings: Settings) -> Flask:
             clock=_now,
             is_ready=lambda: upkeep.is_ready,
             tally=tally,
+            metrics=metrics,
         )
     )
 

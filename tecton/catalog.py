@@ -110,6 +110,28 @@ class Catalog:
                 f"it has {held.label if held else 'none'}"
             )
 
+    def visible(self, account: ServiceAccount, role: Role) -> list[WorkspaceState]:
+        """
+        The workspaces in which an account has a role, or one that includes it.
+
+        Raises:
+            AuthorizationFailed: There is none, nor does it have the role in all workspaces.
+        """
+        access = self._access
+        # No workspace has this id, so only roles in all of them count.
+        everywhere = role_in(access, account.id, "")
+        found = [
+            state
+            for state in self.workspaces()
+            if (held := role_in(access, account.id, state.id)) is not None and held >= role
+        ]
+        if not found and (everywhere is None or everywhere < role):
+            raise AuthorizationFailed(
+                f"service account {account.id} needs role {role.label} in a workspace; it has it "
+                "in none"
+            )
+        return found
+
     def checker(self, state: WorkspaceState, source: AppliedSource) -> RecordChecker:
         """The rules for the records of a source, compiled once per version."""
         key = (state.id, state.version, source.name)

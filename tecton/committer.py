@@ -99,6 +99,11 @@ class Committer:
         """
         self._enqueue(records, registry_version).result()
 
+    @property
+    def queued(self) -> int:
+        """How many records wait."""
+        return self._queued
+
     def catch_up(self) -> None:
         """Offer the online store what the log holds above its watermark."""
         self._enqueue((), 0).result()

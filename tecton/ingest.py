@@ -101,6 +101,13 @@ class Ingest:
                 committer.take(records, state.version)
         return _counts(state, sources, request)
 
+    def queued(self) -> Mapping[str, int]:
+        """How many records wait for a commit, by workspace."""
+        names = {state.id: state.name for state in self._catalog.workspaces()}
+        with self._lock:
+            committers = dict(self._committers)
+        return {names[key]: one.queued for key, one in committers.items() if key in names}
+
     def recover(self) -> None:
         """
         Bring the online store up to this process's push logs, and let go of deleted workspaces.
