@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tecton.adapters.redis_online import RedisOnlineStore
 from tecton.errors import StoreUnavailable, ViewNotLoaded
-from tecton.rows import FeatureRow
+from tecton.rows import FeatureRow, encode_key
 from tecton.stores import OnlineStore, Stored
 from tecton.testing import NOW, InMemoryOnlineStore
 from tecton.timestamps import micros_of
@@ -223,3 +223,29 @@ def test_dead_server_is_unavailable() -> None:
     store = RedisOnlineStore.connect("unix:///nonexistent/redis.sock")
     with pytest.raises(StoreUnavailable, match="Redis does not answer"):
         store.reserve(1, 1)
+
+
+ALIKE: list[list[object]] = [
+    *(
+        ["a:b", "c"],
+        ["a", "b:c"],
+        ["a:b:c"],
+        ["a", "b", "c"],
+        ['a","b', "c"],
+        ["a", ""],
+        ["a"],
+        [""],
+    ),
+    *([1], ["1"], [True], ["true"], ["é"], ["e\u0301"], ["\0"], ["\\u0000"], ["a\n"], ["a\r\n"]),
+    *(["{0}"], ["}{"], ["../x"], ["*"], ["%s"], ["\u2028"], ["\U0001f600"]),
+]
+
+
+def test_keys_that_look_alike_have_rows_of_their_own(store: OnlineStore) -> None:
+    """Separators, types, normal forms, NUL and hash tags in join keys, over two views."""
+    store.mark_loaded(["v", "w"])
+    keys = [(view, encode_key(values)) for view in ("v", "w") for values in ALIKE]
+    rows = [row(key=key, view=view, body=b"[%d]" % n) for n, (view, key) in enumerate(keys)]
+    store.upsert(rows)
+    found = store.read(keys)
+    assert [stored and stored.body for stored in found] == [one.body for one in rows]

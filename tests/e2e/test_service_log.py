@@ -118,3 +118,22 @@ def test_deactivation_bites_within_five_seconds(running: Running) -> None:
 
 def _status(running: Running, connection: http.client.HTTPConnection) -> int:
     return running.push("u", connection)
+
+
+def test_metrics_of_a_running_service(running: Running) -> None:
+    """The worker's own: commits, records, and that Redis holds all that was logged."""
+    assert running.push("u") == 200
+    connection = running.connect()
+    headers = {"Authorization": f"Tecton-key {running.key}"}
+    connection.request("GET", "/api/v1/observability/metrics", headers=headers)
+    text = connection.getresponse().read().decode()
+    workspace = 'workspace="ingestapi-live"'
+    source = 'push_source_name="impressions_event_source"'
+    for line in (
+        f"tecton_commit_seconds_count{{{workspace}}} 1.0",
+        f"tecton_ingest_records_total{{{source},{workspace}}} 1.0",
+        'tecton_http_requests_total{endpoint="/ingest",status="200"} 1.0',
+        "tecton_replay_is_complete 1.0",
+        "# EOF",
+    ):
+        assert line in text.splitlines()
