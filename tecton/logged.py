@@ -7,7 +7,7 @@ as it is to the jobs; a record without join key or timestamp belongs to nobody.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -16,8 +16,8 @@ import msgspec
 from tecton.applied import AppliedView, WorkspaceState
 from tecton.rows import FeatureRow, row_of
 from tecton.stores import LogEntry
-from tecton.timestamps import parse_rfc3339
-from tecton.types import DataType, Field, ValueMismatch, bounded
+from tecton.timestamps import parse_stored
+from tecton.types import DataType, ValueMismatch, bounded
 
 
 def rows_of(state: WorkspaceState, entries: Sequence[LogEntry]) -> list[FeatureRow]:
@@ -28,37 +28,51 @@ def rows_of(state: WorkspaceState, entries: Sequence[LogEntry]) -> list[FeatureR
         state: The workspace; records of sources that it has no more yield nothing.
         entries: The records.
     """
-    views = {
-        source.id: [view for view in state.views_by_source[source.name] if view.online]
+    readers = {
+        source.id: [_Reader(view) for view in state.views_by_source[source.name] if view.online]
         for source in state.sources
     }
     rows = []
     for entry in entries:
-        subscribed = views.get(entry.source, [])
+        subscribed = readers.get(entry.source, ())
         record = msgspec.json.decode(entry.record) if subscribed else {}
-        for view in subscribed:
-            row = _row(view, record, entry.sequence)
+        for reader in subscribed:
+            row = reader.row(record, entry.sequence)
             if row is not None:
                 rows.append(row)
     return rows
 
 
-def _row(view: AppliedView, record: Mapping[str, Any], sequence: int) -> FeatureRow | None:
-    at = record.get(view.timestamp_field)
-    timestamp = parse_rfc3339(at) if isinstance(at, str) else None
-    fields = (*view.key_fields, *view.value_fields)
-    values = {field.name: _value(field, record.get(field.name)) for field in fields}
-    if timestamp is None or any(values[field.name] is None for field in view.key_fields):
-        return None
-    return row_of(view, values, timestamp, sequence)
+class _Reader:
+    """Makes rows of one view; what it needs for each is looked up once."""
+
+    def __init__(self, view: AppliedView) -> None:
+        self._view = view
+        self._keys = [(f.name, _unbounded(f.dtype).accept) for f in view.key_fields]
+        self._values = [(f.name, _unbounded(f.dtype).accept) for f in view.value_fields]
+
+    def row(self, record: Mapping[str, Any], sequence: int) -> FeatureRow | None:
+        at = record.get(self._view.timestamp_field)
+        timestamp = parse_stored(at) if isinstance(at, str) else None
+        values = _accepted(self._keys, record)
+        if timestamp is None or None in values.values():
+            return None
+        values.update(_accepted(self._values, record))
+        return row_of(self._view, values, timestamp, sequence)
 
 
-def _value(field: Field, value: Any) -> Any:
-    try:
-        # A limit counts when a record comes in: what was taken is never dropped by a new one.
-        return None if value is None else _unbounded(field.dtype).accept(value)
-    except ValueMismatch:
-        return None
+def _accepted(
+    fields: Sequence[tuple[str, Callable[[Any], Any]]], record: Mapping[str, Any]
+) -> dict[str, Any]:
+    values = {}
+    for name, accept in fields:
+        value = record.get(name)
+        try:
+            # A limit counts when a record comes in: what was taken is never dropped by a new one.
+            values[name] = None if value is None else accept(value)
+        except ValueMismatch:
+            values[name] = None
+    return values
 
 
 @lru_cache(maxsize=1024)

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta, timezone
 
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 MICROSECOND = timedelta(microseconds=1)
+_NAIVE_EPOCH = EPOCH.replace(tzinfo=None)
 
 _RFC3339 = re.compile(
     r"(\d{4})-(\d{2})-(\d{2})[Tt](\d{2}):(\d{2}):(\d{2})(?:\.(\d+))?"
@@ -44,6 +45,18 @@ def parse_rfc3339(text: str) -> int | None:
         seconds += -offset if sign == "+" else offset
     micros = seconds * 1_000_000 + (int(fraction[:6].ljust(6, "0")) if fraction else 0)
     return micros if _FIRST <= micros <= _LAST else None
+
+
+def parse_stored(text: str) -> int | None:
+    """As `parse_rfc3339`, several times faster for what `format_micros` has written."""
+    try:
+        at = datetime.fromisoformat(text[:-1])
+    except ValueError:
+        return parse_rfc3339(text)
+    # `fromisoformat` also takes what RFC 3339 does not; only its own spelling comes back the same.
+    if at.tzinfo is None and text == at.isoformat(timespec="microseconds") + "Z":
+        return (at - _NAIVE_EPOCH) // MICROSECOND
+    return parse_rfc3339(text)
 
 
 def format_micros(micros: int) -> str:
