@@ -24,7 +24,7 @@ PER_REQUEST = 20
 ROOM = 200
 """Records that may wait: those of ten requests."""
 
-REQUESTS = 3_000
+REQUESTS = 2_000
 MAX_GROWTH = 300 * 2**20
 """Bytes of memory; what a request holds is a few kilobytes."""
 
