@@ -17,6 +17,7 @@ from pyspark.sql import functions as F
 from tecton.adapters.redis_online import RedisOnlineStore
 from tecton.applied import AppliedSource, AppliedView, BatchRows, WorkspaceState
 from tecton.bootstrap import Backend, open_online
+from tecton.locations import BatchRules
 from tecton.rows import canonical, encode_key
 from tecton.settings import Settings
 from tecton.spark.backfill import backfill
@@ -64,6 +65,7 @@ class Scene:
         self.backend = Backend(Settings(store=str(folder / "store"), redis_url=redis_url))
         self._logs: dict[tuple[str, int], PushLog] = {}
         self._sequence = 0
+        self.rules = BatchRules()
 
     @property
     def batch_uri(self) -> str:
@@ -76,7 +78,7 @@ class Scene:
         store = self.backend.settings.store
         opens = partial(open_online, self.redis_url)
         logs, runs = self.backend.delta_logs, self.backend.runs
-        return JobStores(self.spark, store, logs, runs, opens, self.clock)
+        return JobStores(self.spark, store, logs, runs, opens, self.clock, rules=self.rules)
 
     def source(self, **changes: Any) -> AppliedSource:
         """The documentation's source, with a batch file."""

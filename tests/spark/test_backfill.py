@@ -14,11 +14,12 @@ from pyspark.sql import functions as F
 
 from tecton.bootstrap import open_online
 from tecton.errors import SourceError, ViewNotLoaded
+from tecton.locations import BatchRules
 from tecton.periods import Period
 from tecton.rows import row_of
 from tecton.spark.backfill import backfill
 from tecton.spark.failures import FAILURES, one_line
-from tecton.spark.materialize import materialize
+from tecton.spark.materialize import BatchReport, materialize
 from tecton.testing import build_source, build_state, build_view
 from tecton.timestamps import micros_of
 from tests.fixtures import files_of
@@ -269,3 +270,21 @@ def test_a_missing_batch_file_changes_nothing(scene: Scene) -> None:
     assert "batch source /data/lost.parquet: there is no such file or folder" == str(failure.value)
     assert before == files_of(scene.folder)
     assert served == scene.served(state, "a")
+
+
+def test_job_keeps_to_the_settings_of_batch_data(scene: Scene) -> None:
+    """The longest join key is the service's; outside of the roots nothing is read or written."""
+    scene.write_batch(
+        ("abc", utc(1), 1), ("abcd", utc(1), 2), ("äb", utc(1), 3), ("äbc", utc(1), 4)
+    )
+    state = scene.example()
+    scene.rules = BatchRules((str(scene.folder),), key_bytes=3)
+    report = scene.backfill(state)[0]
+    assert isinstance(report, BatchReport)
+    assert (report.kept, report.refused) == (2, 2)
+    assert scene.served(state, "abc", "abcd", "äb", "äbc") == [b"[1]", None, b"[3]", None]
+    scene.rules = BatchRules((str(scene.folder / "elsewhere"),))
+    other = scene.example()
+    with pytest.raises(SourceError, match="is in none of the allowed roots"):
+        scene.backfill(other)
+    assert not (scene.folder / "store" / "offline" / other.folder).exists()
