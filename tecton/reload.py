@@ -4,11 +4,13 @@ An online store that has lost a view → filled again from offline and push tabl
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime
 from typing import NamedTuple
 
 from tecton.applied import AppliedView, WorkspaceState
+from tecton.rows import FeatureRow
 from tecton.stores import History, OnlineStore, RunLog, is_backfilled
 from tecton.timestamps import micros_of
 
@@ -59,18 +61,51 @@ def reload_lost(
                 yield Reloaded(view.name, _reload(online, history, state, view, now))
 
 
+def replay(
+    online: OnlineStore, history: History, state: WorkspaceState, view: AppliedView, now: datetime
+) -> Reloaded:
+    """
+    Offer the online store all rows that are kept of a view, whether it lacks any or not.
+
+    Args:
+        online: The online store.
+        history: What is kept of the view elsewhere.
+        state: The workspace.
+        view: A view with `online=True` whose backfill has ended.
+        now: Rows that no read at this time or later sees are passed over.
+
+    Raises:
+        StoreUnavailable: A store does not answer, or the online store lost data meanwhile.
+    """
+    return Reloaded(view.name, _reload(online, history, state, view, now))
+
+
 def _reload(
     online: OnlineStore, history: History, state: WorkspaceState, view: AppliedView, now: datetime
 ) -> int | None:
-    source = state.source_by_name[view.source]
-    if source.batch is not None and not view.offline:
+    if not is_kept(state, view):
         return None
     load = online.begin_load(view.id)
-    count = 0
-    for rows in history.rows(state, view, view.oldest_seen(micros_of(now))):
-        online.upsert(rows)
-        count += len(rows)
-        while online.tidy():
-            pass
+    count = _offer(online, history.rows(state, view, view.oldest_seen(micros_of(now))))
     online.mark_loaded([view.id], load)
+    return count
+
+
+def is_kept(state: WorkspaceState, view: AppliedView) -> bool:
+    """Are all rows of a view in tables that can be read without Spark?"""
+    return view.offline or state.source_by_name[view.source].batch is None
+
+
+def _offer(online: OnlineStore, chunks: Iterable[Sequence[FeatureRow]]) -> int:
+    """Offer rows, and read the next ones while the online store takes them."""
+    count = 0
+    pending: Future[None] | None = None
+    with ThreadPoolExecutor(1) as pool:
+        for rows in chunks:
+            if pending is not None:
+                pending.result()
+            pending = pool.submit(online.upsert, rows)
+            count += len(rows)
+        if pending is not None:
+            pending.result()
     return count

@@ -37,16 +37,19 @@ class _Span(NamedTuple):
     rows: int
 
 
-def read_batches(table: DeltaTable, batch_no: int) -> Iterator[Sequence[LogEntry]]:
+def read_batches(
+    table: DeltaTable, batch_no: int, window_rows: int = WINDOW_ROWS
+) -> Iterator[Sequence[LogEntry]]:
     """
     The batches of a push table above *batch_no*, in order, each whole.
 
     Args:
         table: One version of the table.
         batch_no: Where to begin.
+        window_rows: How many records are sorted at once.
     """
     dataset = table.to_pyarrow_dataset()
-    for window in _windows(dataset, _spans(table, batch_no)):
+    for window in _windows(dataset, _spans(table, batch_no), window_rows):
         rows = dataset.to_table(columns=_COLUMNS, filter=_within(window))
         rows = rows.sort_by([("batch_no", "ascending"), ("sequence", "ascending")])
         entries = (entry for chunk in _slices(rows) for entry in chunk)
@@ -121,12 +124,12 @@ def _spans(table: DeltaTable, batch_no: int) -> list[_Span]:
     return united
 
 
-def _windows(dataset: ds.Dataset, spans: Sequence[_Span]) -> Iterator[_Span]:
-    """The same batches in portions of about `WINDOW_ROWS` records."""
+def _windows(dataset: ds.Dataset, spans: Sequence[_Span], most: int) -> Iterator[_Span]:
+    """The same batches in portions of about *most* records."""
     held: _Span | None = None
     for span in spans:
-        for part in _split(dataset, span):
-            if held is not None and held.rows + part.rows <= WINDOW_ROWS:
+        for part in _split(dataset, span, most):
+            if held is not None and held.rows + part.rows <= most:
                 held = _Span(held.after, part.last, held.rows + part.rows)
             else:
                 if held is not None:
@@ -136,8 +139,8 @@ def _windows(dataset: ds.Dataset, spans: Sequence[_Span]) -> Iterator[_Span]:
         yield held
 
 
-def _split(dataset: ds.Dataset, span: _Span) -> Iterator[_Span]:
-    if span.rows <= WINDOW_ROWS:
+def _split(dataset: ds.Dataset, span: _Span, most: int) -> Iterator[_Span]:
+    if span.rows <= most:
         yield span
         return
     numbers = dataset.to_table(columns=["batch_no"], filter=_within(span)).column("batch_no")
@@ -149,7 +152,7 @@ def _split(dataset: ds.Dataset, span: _Span) -> Iterator[_Span]:
     last = after
     for last, count in by_batch:
         rows += count
-        if rows >= WINDOW_ROWS:
+        if rows >= most:
             yield _Span(after, last, rows)
             after, rows = last, 0
     if rows:

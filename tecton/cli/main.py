@@ -20,6 +20,7 @@ from tecton.cli.basics import init, log, version, whoami
 from tecton.cli.changes import apply, destroy, plan, restore
 from tecton.cli.jobs import materialize, redis
 from tecton.cli.render import printable
+from tecton.cli.replay import replay
 from tecton.cli.session import Session
 from tecton.cli.workspaces import workspace
 from tecton.errors import DefinitionError, TectonError
@@ -46,6 +47,7 @@ for _command in (
     whoami,
     redis,
     materialize,
+    replay,
 ):
     cli.add_command(_command)
 
