@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
+from threading import Lock
 from typing import Any
 
 import msgspec
@@ -243,16 +244,18 @@ class InMemoryWindows:
     def __init__(self) -> None:
         self.events: dict[tuple[str, str], dict[tuple[int, bytes], FeatureRow]] = {}
         self.is_down = False
+        self._lock = Lock()
 
     def upsert(self, rows: Iterable[FeatureRow]) -> None:
         """Offer events."""
         self._check()
         for row in rows:
             if row.event is not None and row.timestamp in WINDOWED_MICROS:
-                events = self.events.setdefault((row.view, row.key), {})
-                stored = events.setdefault((row.timestamp, row.event.identity), row)
-                if _window_order(row) > _window_order(stored):
-                    events[row.timestamp, row.event.identity] = row
+                with self._lock:
+                    events = self.events.setdefault((row.view, row.key), {})
+                    stored = events.setdefault((row.timestamp, row.event.identity), row)
+                    if _window_order(row) > _window_order(stored):
+                        events[row.timestamp, row.event.identity] = row
 
     def aggregate(
         self, keys: Sequence[tuple[AppliedView, str]], now: int
@@ -279,8 +282,8 @@ def _aggregated(
 ) -> Aggregated | None:
     if not events:
         return None
-    rows = list(events.values())
-    places = list(events)
+    # At once: other threads go on.
+    places, rows = zip(*list(events.items()), strict=True)
     algebra = algebra_of(view)
     at = max(now, *(timestamp for timestamp, _ in places))
     unpacked = unpack(

@@ -23,6 +23,7 @@ from tecton.testing import NOW, InMemoryWindows
 from tecton.timestamps import MICROSECOND, micros_of
 from tecton.types import Float64, Int64, String
 from tests.oracle import OracleEvent, differences, oracle
+from tests.redis_places import place_of
 from tests.window_views import windows_view
 
 AT = micros_of(NOW)
@@ -33,17 +34,12 @@ KEY = '["k"]'
 FRESH = count()
 
 
-@pytest.fixture(params=["memory", "redis"])
+@pytest.fixture(params=["memory", "single", "cluster, restricted"])
 def store(request: pytest.FixtureRequest) -> WindowStore:
     """An empty store."""
-    return InMemoryWindows() if request.param == "memory" else redis_windows(request)
-
-
-def redis_windows(request: pytest.FixtureRequest) -> RedisWindows:
-    """A store on an empty Redis."""
-    client = connect(request.getfixturevalue("redis_url"))
-    client.driver.flushall()
-    return RedisWindows(client)
+    if request.param == "memory":
+        return InMemoryWindows()
+    return RedisWindows(connect(place_of(request).url))
 
 
 def aggregation(function: str, window: int = HOUR, **parameters: Any) -> AppliedAggregation:
