@@ -114,6 +114,9 @@ def _known(error: TectonError) -> Response:
         # Paths and drivers' texts are for whoever runs the service.
         _log.warning("request %s: %s", g.request_id, message)
         message = STORE_DOWN
+    if status is wire.INTERNAL:
+        _log.error("request %s: %s", g.request_id, message)
+        message = f"{message}; nothing was written, request id {g.request_id}"
     response = _failure(message, status)
     if isinstance(error, (Unavailable, RateLimited, RequestRunning)):
         response.headers["Retry-After"] = str(error.retry_after)

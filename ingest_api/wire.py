@@ -14,6 +14,7 @@ import msgspec
 from tecton.errors import (
     AuthenticationFailed,
     AuthorizationFailed,
+    FunctionStopped,
     InvalidRecords,
     NotFound,
     RateLimited,
@@ -39,6 +40,7 @@ class Status(NamedTuple):
     grpc: int
 
 
+INTERNAL = Status(500, "InternalError", 13)
 STATUS: Mapping[type[TectonError], Status] = {
     AuthenticationFailed: Status(401, "AuthenticationError", 7),
     AuthorizationFailed: Status(403, "AuthorizationError", 7),
@@ -49,8 +51,8 @@ STATUS: Mapping[type[TectonError], Status] = {
     Unavailable: Status(503, "ServiceUnavailableError", 14),
     InvalidRecords: Status(400, "TectonObjectValidationError", 3),
     RequestError: Status(400, "RequestValidationError", 3),
+    FunctionStopped: INTERNAL,
 }
-INTERNAL = Status(500, "InternalError", 13)
 METHOD_NOT_ALLOWED = Status(405, "RequestValidationError", 12)
 NO_ENDPOINT = Status(404, "NotFoundError", 5)
 

@@ -48,7 +48,8 @@ def serve(settings: Settings) -> Flask:
     def open_log(state: WorkspaceState) -> PushLog:
         return metrics.watched(backend.open_push_log(state, slot.number), state.name)
 
-    ingest = Ingest(catalog, open_log, backend.online, _now, settings.max_queued_records)
+    functions = backend.functions
+    ingest = Ingest(catalog, open_log, backend.online, _now, settings.max_queued_records, functions)
     tally = Tally(backend.audit, f"ingest/{slot.number}", _now)
     upkeep = Upkeep(backend, catalog, ingest, tally, _now)
     upkeep.start()
@@ -57,6 +58,7 @@ def serve(settings: Settings) -> Flask:
         upkeep.stop()
         ingest.close()
         upkeep.finish()
+        functions.close()
         backend.checkpointer.close()
         slot.release()
 

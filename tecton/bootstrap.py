@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from tecton.adapters.documents import Documents
     from tecton.adapters.slots import WriterSlot
     from tecton.applied import WorkspaceState
+    from tecton.functions.transformation import FunctionRunner
     from tecton.stores import (
         AccessStore,
         AuditLog,
@@ -139,7 +140,18 @@ class Backend:
         """What is kept of views outside the online store."""
         from tecton.adapters.history import DeltaHistory
 
-        return DeltaHistory(self.settings.store)
+        return DeltaHistory(self.settings.store, self.functions)
+
+    @cached_property
+    def functions(self) -> FunctionRunner:
+        """What runs the functions of views; its processes start with the first record."""
+        from tecton.functions.transformation import NoFunctions
+
+        if not self.settings.functions:
+            return NoFunctions()
+        from tecton.adapters.function_pool import FunctionPool
+
+        return FunctionPool(self.settings.function_workers, self.settings.function_timeout)
 
     @cached_property
     def launcher(self) -> JobLauncher:

@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 from tecton.applied import WorkspaceState
 from tecton.errors import RateLimited, StoreUnavailable
+from tecton.functions.transformation import FunctionRunner, NoFunctions
 from tecton.logged import rows_of
 from tecton.rows import FeatureRow, Record
 from tecton.stores import LogEntry, OnlineStore, PushLog
@@ -46,6 +47,7 @@ class Committer:
         online: The online store.
         clock: Now.
         max_queued: Records that may wait, or be looked into.
+        functions: Runs the functions of views on logged records.
     """
 
     def __init__(
@@ -55,12 +57,14 @@ class Committer:
         online: OnlineStore,
         clock: Clock,
         max_queued: int,
+        functions: FunctionRunner = NoFunctions(),  # noqa: B008  # immutable
     ) -> None:
         self._open_log = open_log
         self._state = state
         self._online = online
         self._clock = clock
         self._max_queued = max_queued
+        self._functions = functions
         self._queue: SimpleQueue[_Waiting | None] = SimpleQueue()
         self._queued = 0
         self._lock = Lock()
@@ -187,7 +191,8 @@ class Committer:
         state = self._state()
         for entries in log.read_after(applied):
             batch_no = entries[0].batch_no
-            if not self._online.apply(log.name, applied, batch_no, rows_of(state, entries)):
+            rows = rows_of(state, entries, self._functions)
+            if not self._online.apply(log.name, applied, batch_no, rows):
                 raise StoreUnavailable("the online store lost data while it was being filled")
             self._last_sequence = max(self._last_sequence, entries[-1].sequence)
             applied = batch_no

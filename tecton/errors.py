@@ -15,7 +15,9 @@ TectonError
 ├── Unavailable               try again later; nothing is half done
 │   ├── StoreUnavailable      Redis or the store folder does not answer
 │   ├── ViewNotLoaded         the online store does not hold a view's rows (yet)
-│   └── WriterFenced          another process has taken over this writer's slot
+│   ├── WriterFenced          another process has taken over this writer's slot
+│   └── FunctionsUnavailable  a view's function cannot run here, or functions are turned off
+├── FunctionStopped           a view's function took too long, or its process died
 ├── Conflict                  somebody else was faster
 ├── StoreFormatError          the store was written by a newer version
 ├── SettingsError             the environment is incomplete or contradicts itself
@@ -149,6 +151,22 @@ class ViewNotLoaded(Unavailable):
 
 class WriterFenced(Unavailable):
     """Another process has taken over this writer's slot."""
+
+
+class FunctionsUnavailable(Unavailable):
+    """A view's function cannot run in this place; no record can be blamed."""
+
+    def __init__(self, view: str, reason: str) -> None:
+        self.view = view
+        super().__init__(f"Feature View {view} has a function, and {reason}", retry_after=60)
+
+
+class FunctionStopped(TectonError):
+    """A view's function took too long, or its process died; nothing was written."""
+
+    def __init__(self, view: str, reason: str) -> None:
+        self.view = view
+        super().__init__(f"the function of Feature View {view} {reason}")
 
 
 class Conflict(TectonError):

@@ -13,10 +13,12 @@ from tecton.applied import AppliedSource, WorkspaceState
 from tecton.catalog import Catalog
 from tecton.committer import Clock, Committer
 from tecton.errors import InvalidRecords, NotFound, RecordProblem, RequestError, Unavailable
+from tecton.functions.transformation import FunctionRunner, NoFunctions
 from tecton.rows import Record
 from tecton.schema import MAX_MESSAGES
 from tecton.stores import OnlineStore, PushLog
 from tecton.timestamps import micros_of
+from tecton.transforming import with_returned
 from tecton.types import cut
 
 MAX_NAMED_PROBLEMS = 500
@@ -49,6 +51,7 @@ class Ingest:
         online: The online store.
         clock: Now.
         max_queued: Records that may wait for a workspace's committer.
+        functions: Runs the functions of views.
     """
 
     def __init__(
@@ -58,12 +61,14 @@ class Ingest:
         online: OnlineStore,
         clock: Clock,
         max_queued: int,
+        functions: FunctionRunner = NoFunctions(),  # noqa: B008  # immutable
     ) -> None:
         self._catalog = catalog
         self._open_log = open_log
         self._online = online
         self._clock = clock
         self._max_queued = max_queued
+        self._functions = functions
         self._committers: dict[str, Committer] = {}
         self._lock = Lock()
 
@@ -93,13 +98,13 @@ class Ingest:
             )
         sources = _sources(state, request)
         if request.dry_run:
-            self._check(state, sources, request)
+            _, returned = self._check(state, sources, request)
         else:
             committer = self._committer(state)
             with committer.room(sum(map(len, request.records.values()))):
-                records = self._check(state, sources, request)
+                records, returned = self._check(state, sources, request)
                 committer.take(records, state.version)
-        return _counts(state, sources, request)
+        return _counts(state, sources, request, returned)
 
     def queued(self) -> Mapping[str, int]:
         """How many records wait for a commit, by workspace."""
@@ -143,22 +148,29 @@ class Ingest:
 
     def _check(
         self, state: WorkspaceState, sources: Sequence[AppliedSource], request: IngestRequest
-    ) -> list[Record]:
+    ) -> tuple[list[Record], Mapping[str, int]]:
+        """The records, and how many rows each view with a function has of them."""
         now = micros_of(self._clock())
         records: list[Record] = []
         problems: list[RecordProblem] = []
+        counts: dict[str, int] = {}
         for source in sources:
             checker = self._catalog.checker(state, source)
+            taken: dict[int, Record] = {}
             for index, raw in enumerate(request.records[source.name]):
                 most = MAX_MESSAGES if len(problems) <= MAX_NAMED_PROBLEMS else 1
                 result = checker.check(raw, index, now, most)
                 if isinstance(result, Record):
-                    records.append(result)
+                    taken[index] = result
                 else:
                     problems += result
+            returned = with_returned(checker, self._functions, taken, now)
+            records += returned.records
+            problems += returned.problems
+            counts.update(returned.counts)
         if problems:
             raise InvalidRecords(state.name, problems)
-        return records
+        return records, counts
 
     def _committer(self, state: WorkspaceState) -> Committer:
         with self._lock:
@@ -170,6 +182,7 @@ class Ingest:
                     online=self._online,
                     clock=self._clock,
                     max_queued=self._max_queued,
+                    functions=self._functions,
                 )
             return committer
 
@@ -190,12 +203,16 @@ def _sources(state: WorkspaceState, request: IngestRequest) -> list[AppliedSourc
 
 
 def _counts(
-    state: WorkspaceState, sources: Sequence[AppliedSource], request: IngestRequest
+    state: WorkspaceState,
+    sources: Sequence[AppliedSource],
+    request: IngestRequest,
+    returned: Mapping[str, int],
 ) -> list[ViewCount]:
     counts = []
     for source in sources:
-        count = 0 if request.dry_run else len(request.records[source.name])
+        records = len(request.records[source.name])
         for view in state.views_by_source[source.name]:
+            count = 0 if request.dry_run else returned.get(view.name, records)
             online = count if view.online else 0
             counts.append(ViewCount(view.name, online, count if view.offline else 0))
     return sorted(counts)

@@ -7,29 +7,69 @@ as it is to the jobs; a record without join key or timestamp belongs to nobody.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
 import msgspec
 
-from tecton.applied import AppliedView, WorkspaceState
+from tecton.applied import AppliedSource, AppliedView, WorkspaceState
+from tecton.errors import FunctionStopped
+from tecton.functions.transformation import (
+    Failure,
+    FunctionRunner,
+    NoFunctions,
+    Outcome,
+    Transformation,
+    row_values,
+    transformation_of,
+)
 from tecton.rows import FeatureRow, row_of
 from tecton.stores import LogEntry
 from tecton.timestamps import parse_stored
 from tecton.types import DataType, ValueMismatch, bounded
 
+PATIENCE = 30
+"""A record may take so many times as long as when it came in: nobody waits for the answer, and
+what yielded rows then has to yield them again."""
 
-def rows_of(state: WorkspaceState, entries: Sequence[LogEntry]) -> list[FeatureRow]:
+_log = logging.getLogger(__name__)
+
+
+def rows_of(
+    state: WorkspaceState,
+    entries: Sequence[LogEntry],
+    functions: FunctionRunner = NoFunctions(),  # noqa: B008  # immutable
+) -> list[FeatureRow]:
     """
     The online rows of logged records.
 
     Args:
         state: The workspace; records of sources that it has no more yield nothing.
         entries: The records.
+        functions: Runs the functions of views. A record with which a function fails, as none does
+            that is the same each time, yields no row of that view.
+
+    Raises:
+        FunctionsUnavailable: A view has a function, which cannot run.
     """
+    rows = _plain_rows(state, entries)
+    for source in state.sources:
+        for view in state.views_by_source[source.name]:
+            transformation = transformation_of(view, source)
+            if view.online and transformation is not None:
+                rows += _returned_rows(view, source, transformation, entries, functions)
+    return rows
+
+
+def _plain_rows(state: WorkspaceState, entries: Sequence[LogEntry]) -> list[FeatureRow]:
     readers = {
-        source.id: [_Reader(view) for view in state.views_by_source[source.name] if view.online]
+        source.id: [
+            _Reader(view)
+            for view in state.views_by_source[source.name]
+            if view.online and view.function is None
+        ]
         for source in state.sources
     }
     rows = []
@@ -41,6 +81,49 @@ def rows_of(state: WorkspaceState, entries: Sequence[LogEntry]) -> list[FeatureR
             if row is not None:
                 rows.append(row)
     return rows
+
+
+def _returned_rows(
+    view: AppliedView,
+    source: AppliedSource,
+    transformation: Transformation,
+    entries: Sequence[LogEntry],
+    functions: FunctionRunner,
+) -> Iterator[FeatureRow]:
+    """The rows that a view's function returns for those records that are of its source."""
+    fields = [(field.name, _unbounded(field.dtype).accept) for field in source.fields]
+    own = [entry for entry in entries if entry.source == source.id]
+    records = [_accepted(fields, msgspec.json.decode(entry.record)) for entry in own]
+    outcomes = _outcomes(functions, transformation, records)
+    failures = [outcome for outcome in outcomes if isinstance(outcome, Failure)]
+    if failures:
+        _log.warning(
+            "%d of %d logged records yield no row of Feature View %s: %s",
+            len(failures),
+            len(records),
+            view.name,
+            failures[0].outline,
+        )
+    for entry, record, outcome in zip(own, records, outcomes, strict=True):
+        for row in () if isinstance(outcome, Failure) else outcome:
+            values = row_values(transformation, record, row)
+            yield row_of(view, values, row.timestamp, entry.sequence)
+
+
+def _outcomes(
+    functions: FunctionRunner, transformation: Transformation, records: Sequence[Mapping[str, Any]]
+) -> Sequence[Outcome]:
+    """The outcomes of records; one that stops its process is found, and fails alone."""
+    try:
+        return functions.run(transformation, records, PATIENCE) if records else ()
+    except FunctionStopped as exc:
+        if len(records) == 1:
+            return [Failure(str(exc), str(exc))]
+    middle = len(records) // 2
+    return [
+        *_outcomes(functions, transformation, records[:middle]),
+        *_outcomes(functions, transformation, records[middle:]),
+    ]
 
 
 class _Reader:

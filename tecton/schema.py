@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 
 from tecton.applied import AppliedSource, AppliedView
 from tecton.errors import RecordProblem
-from tecton.rows import JOIN_KEY_MAX_BYTES, Record, row_of
-from tecton.timestamps import MICROSECOND, parse_rfc3339
+from tecton.functions.transformation import Row, Transformation, row_values, transformation_of
+from tecton.rows import JOIN_KEY_MAX_BYTES, FeatureRow, Record, row_of
+from tecton.timestamps import MICROSECOND, format_micros, parse_rfc3339
 from tecton.types import STRING_MAX_BYTES, Timestamp, ValueMismatch, bounded, show
 
 MAX_MESSAGES = 20
@@ -36,6 +37,9 @@ class RecordLimits(NamedTuple):
 class RecordChecker:
     """The rules of one stream source and the views that subscribe to it.
 
+    A view without a function reads the record itself, so join keys and timestamp are rules of the
+    record; those of a view with one are rules of the rows that the function returns.
+
     Args:
         source: The source.
         views: Its views; a record must satisfy every one.
@@ -51,7 +55,13 @@ class RecordChecker:
         limits: RecordLimits = RecordLimits(),  # noqa: B008  # immutable
     ) -> None:
         self._source = source
-        self._views = tuple(views)
+        self._views = tuple(view for view in views if view.function is None)
+        self.transformed = tuple(
+            (view, transformation)
+            for view in views
+            if (transformation := transformation_of(view, source)) is not None
+        )
+        """The views with a function, which a record has to satisfy too."""
         self._tolerance = future_tolerance
         self._key_bytes = limits.key_bytes
         self._fields = [
@@ -59,8 +69,9 @@ class RecordChecker:
             for field in source.fields
         ]
         self._names = frozenset(field.name for field in source.fields)
-        self._keys = sorted({field.name for view in views for field in view.key_fields})
-        self._times = sorted({view.timestamp_field for view in views} or _event_times(source))
+        self._keys = sorted({field.name for view in self._views for field in view.key_fields})
+        times = {view.timestamp_field for view in self._views}
+        self._times = sorted(times or _event_times(source, is_read=bool(views)))
         self._never_null = frozenset([*self._keys, *self._times])
 
     def check(
@@ -76,7 +87,8 @@ class RecordChecker:
             most: How many faults of the schema are looked for.
 
         Returns:
-            The record with one row for each view that is online, or what is wrong with it.
+            The record with one row for each view without a function that is online, or what is
+            wrong with it.
         """
         if type(raw) is not dict:
             return [self._problem(index, f"record must be an object, saw {show(raw)}")]
@@ -92,6 +104,44 @@ class RecordChecker:
             row_of(view, values, times[view.timestamp_field]) for view in self._views if view.online
         )
         return Record(self._source, values, rows)
+
+    def check_returned(
+        self,
+        view: AppliedView,
+        transformation: Transformation,
+        record: Record,
+        rows: Sequence[Row],
+        index: int,
+        now: int,
+    ) -> tuple[Sequence[FeatureRow], Sequence[RecordProblem]]:
+        """
+        Check the rows that a view's function returned for a record.
+
+        Args:
+            view: The view.
+            transformation: Its transformation.
+            record: The record.
+            rows: The rows.
+            index: The record's position in the request, for messages.
+            now: The clock, µs since the epoch.
+
+        Returns:
+            The feature rows, none of a view that is not online, and what is wrong with them.
+        """
+        problems = []
+        keys = transformation.output_fields[: len(transformation.keys)]
+        for row in rows:
+            times = {view.timestamp_field: row.timestamp}
+            texts = {view.timestamp_field: format_micros(row.timestamp)}
+            problems += self._absolute_bounds(index, times, texts, now, view.name)
+            problems += self._bounds(view, index, row.timestamp, now)
+            for field, value in zip(keys, row.values, strict=False):
+                rules = _key_rules(field.name, value, self._key_bytes)
+                problems += [self._problem(index, broken, view.name) for broken in rules]
+        if problems or not view.online:
+            return (), problems[:MAX_MESSAGES]
+        values = ((row_values(transformation, record.values, row), row) for row in rows)
+        return [row_of(view, of_row, row.timestamp) for of_row, row in values], ()
 
     def _values(self, raw: Mapping[str, Any], most: int) -> tuple[dict[str, Any], list[str]]:
         """Canonical values in schema order, and what is wrong with them, up to a bound."""
@@ -129,7 +179,12 @@ class RecordChecker:
         ]
 
     def _absolute_bounds(
-        self, index: int, times: Mapping[str, int], values: Mapping[str, Any], now: int
+        self,
+        index: int,
+        times: Mapping[str, int],
+        values: Mapping[str, Any],
+        now: int,
+        view: str | None = None,
     ) -> list[RecordProblem]:
         latest = now + self._tolerance // MICROSECOND
         problems = []
@@ -141,26 +196,33 @@ class RecordChecker:
                 message = "is before 1970"
             else:
                 continue
-            problems.append(self._problem(index, f"field `{name}`: {values[name]} {message}"))
+            problems.append(self._problem(index, f"field `{name}`: {values[name]} {message}", view))
         return problems
 
     def _view_bounds(self, index: int, times: Mapping[str, int], now: int) -> list[RecordProblem]:
         return [
-            self._problem(index, OUTSIDE_TTL.format(view=view.name), view.name)
+            problem
             for view in self._views
-            if view.online
-            and (oldest := view.oldest_seen(now)) is not None
-            and 0 <= times[view.timestamp_field] < oldest
+            for problem in self._bounds(view, index, times[view.timestamp_field], now)
         ]
+
+    def _bounds(self, view: AppliedView, index: int, at: int, now: int) -> list[RecordProblem]:
+        oldest = view.oldest_seen(now) if view.online else None
+        if oldest is None or not 0 <= at < oldest:
+            return []
+        return [self._problem(index, OUTSIDE_TTL.format(view=view.name), view.name)]
 
     def _problem(self, index: int, message: str, view: str | None = None) -> RecordProblem:
         return RecordProblem(self._source.name, index, message, view)
 
 
-def _event_times(source: AppliedSource) -> set[str]:
-    """The event timestamp of a source that no view reads yet, where it is clear which."""
+def _event_times(source: AppliedSource, is_read: bool) -> set[str]:
+    """The event timestamp of a source that no view reads as it is, where it is clear which."""
     if source.batch is not None:
         return {source.batch.timestamp_field}
+    if is_read:
+        # A view's function says which time is the event's.
+        return set()
     found = {field.name for field in source.fields if field.dtype == Timestamp}
     return found if len(found) == 1 else set()
 

@@ -66,6 +66,10 @@ class Settings:
         idle_seconds: `TECTON_IDLE_SECONDS` that a connection may take to send a request's headers.
         batch_roots: `TECTON_BATCH_ROOTS`, separated by commas: folders and URIs of which batch
             data must be inside of one; none: it may be anywhere.
+        functions: `TECTON_FUNCTIONS`, on or off: may views with a function be planned and run?
+        function_timeout: `TECTON_FUNCTION_TIMEOUT` in milliseconds: how long a function may take
+            for one record.
+        function_workers: `TECTON_FUNCTION_WORKERS`: processes of the service that run functions.
         spark_memory: `TECTON_SPARK_MEMORY`: heap of a local Spark driver.
     """
 
@@ -87,6 +91,9 @@ class Settings:
     records_per_second: int = 0
     idle_seconds: int = 75
     batch_roots: tuple[str, ...] = ()
+    functions: bool = True
+    function_timeout: timedelta = timedelta(seconds=1)
+    function_workers: int = 2
     spark_memory: str = "1g"
 
     @classmethod
@@ -127,6 +134,13 @@ class Settings:
             records_per_second=_number(environ, "TECTON_RECORDS_PER_SECOND", 0, 0, 10**9),
             idle_seconds=_number(environ, "TECTON_IDLE_SECONDS", cls.idle_seconds, 1, 3600),
             batch_roots=_batch_roots(environ),
+            functions=_switch(environ, "TECTON_FUNCTIONS"),
+            function_timeout=timedelta(
+                milliseconds=_number(environ, "TECTON_FUNCTION_TIMEOUT", 1_000, 10, 600_000)
+            ),
+            function_workers=_number(
+                environ, "TECTON_FUNCTION_WORKERS", cls.function_workers, 1, 1_000
+            ),
             spark_memory=_memory(environ),
         )
 
@@ -137,6 +151,8 @@ class Settings:
             variables["TECTON_REDIS_URL"] = self.redis_url
         if self.max_key_bytes != Settings.max_key_bytes:
             variables["TECTON_MAX_KEY_BYTES"] = str(self.max_key_bytes)
+        if not self.functions:
+            variables["TECTON_FUNCTIONS"] = "off"
         if self.batch_roots:
             variables["TECTON_BATCH_ROOTS"] = ",".join(self.batch_roots)
         return variables
@@ -245,6 +261,13 @@ def _number(environ: Mapping[str, str], name: str, default: int, lowest: int, hi
     if not is_number or not lowest <= int(text) <= highest:
         raise _wrong(name, rule, text)
     return int(text)
+
+
+def _switch(environ: Mapping[str, str], name: str) -> bool:
+    text = _text(environ, name, "on or off") or "on"
+    if text not in ("on", "off"):
+        raise _wrong(name, "on or off", text)
+    return text == "on"
 
 
 def _text(

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake import DeltaTable
@@ -17,6 +18,7 @@ from tecton.adapters.push_tables import CHUNK_ROWS, read_records, small_batches
 from tecton.applied import AppliedView, WorkspaceState, offline_path, push_path
 from tecton.arrow_rows import SEQUENCE, TIE, feature_rows
 from tecton.errors import StoreUnavailable
+from tecton.functions.transformation import FunctionRunner, NoFunctions
 from tecton.logged import rows_of
 from tecton.rows import FeatureRow
 from tecton.timestamps import from_micros
@@ -30,10 +32,16 @@ class DeltaHistory:
 
     Args:
         store: A path or URI without a trailing slash.
+        functions: Runs the functions of views on pushed records.
     """
 
-    def __init__(self, store: str) -> None:
+    def __init__(
+        self,
+        store: str,
+        functions: FunctionRunner = NoFunctions(),  # noqa: B008  # immutable
+    ) -> None:
         self._store = store
+        self._functions = functions
         self._documents = Documents(store)
 
     def rows(
@@ -49,7 +57,16 @@ class DeltaHistory:
                 pushed = self._table(f"{push_path(state)}/{writer}")
                 taken = table.transaction_version(f"push/{writer}") if table else None
                 if pushed is not None:
-                    yield from _pushed_rows(pushed, state, view, taken or 0)
+                    yield from self._pushed_rows(pushed, state, view, taken or 0)
+
+    def _pushed_rows(
+        self, table: DeltaTable, state: WorkspaceState, view: AppliedView, taken: int
+    ) -> Iterator[Sequence[FeatureRow]]:
+        alone = msgspec.structs.replace(state, views=(view,))
+        for entries in read_records(table, taken):
+            rows = rows_of(alone, entries, self._functions)
+            if rows:
+                yield rows
 
     def _table(self, path: str) -> DeltaTable | None:
         try:
@@ -96,12 +113,3 @@ def _newest(rows: pa.Table, keys: Sequence[str]) -> pa.Table:
     rows = rows.append_column(_POSITION, pa.array(range(rows.num_rows), pa.int64()))
     last = rows.group_by(list(keys)).aggregate([(_POSITION, "max")])
     return rows.take(last.column(f"{_POSITION}_max"))
-
-
-def _pushed_rows(
-    table: DeltaTable, state: WorkspaceState, view: AppliedView, taken: int
-) -> Iterator[Sequence[FeatureRow]]:
-    for entries in read_records(table, taken):
-        rows = [row for row in rows_of(state, entries) if row.view == view.id]
-        if rows:
-            yield rows

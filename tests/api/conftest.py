@@ -91,6 +91,7 @@ class World:
             self.online,
             self.clock,
             self.settings.max_queued_records,
+            self.backend.functions,
         )
         serving = Serving(self.catalog, self.online)
         self.tally = Tally(self.backend.audit, "ingest/0", self.clock)
@@ -155,6 +156,7 @@ class World:
         """End the service's threads and processes."""
         self.ingest.close()
         self.backend.checkpointer.close()
+        self.backend.functions.close()
 
 
 @pytest.fixture
