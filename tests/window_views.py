@@ -119,9 +119,10 @@ def streams(
     """Events of one key in random order, with ties, nulls and corrections, from `START` on."""
     values = {field.name: st.none() | VALUES[field.dtype] for field in view.value_fields}
     identities = [b"one_____", b"two_____", b"\xff" * 8] if view.event_key else [b""]
+    offsets = st.integers(0, span) | st.integers(0, 6).map(lambda n: n * span // 6)
     event = st.builds(
         OracleEvent,
-        st.integers(0, span).map(START.__add__),
+        offsets.map(START.__add__),
         st.sampled_from(identities),
         st.integers(-3, 5) | st.integers(-(2**53), 2**53),
         st.integers(0, 2) if view.event_key else st.just(0),

@@ -73,6 +73,14 @@ def test_percentiles_keep_the_stated_error_in_rank(name: str, precision: int) ->
             assert below - allowed <= part * size <= up_to + allowed
 
 
+def test_percentiles_of_few_values_lie_between_two_of_them() -> None:
+    """While all values are kept, the i-th of n has the rank i − ½, and ranks between share."""
+    sketch = Quantiles(0, 20)
+    partial = reduced(sketch, np.array([4.0, 1.0, 3.0, 2.0]), 1, 2)
+    got = [sketch.value(partial, percentile(part)) for part in (0.0, 0.25, 0.3, 0.5, 0.9, 1.0)]
+    assert [1.0, 1.5, 1.7, 2.5, 4.0, 4.0] == pytest.approx(got)
+
+
 def test_percentile_sketch_stays_small() -> None:
     """No more than 4 × precision means, however many values there are."""
     rng = np.random.default_rng(1)
