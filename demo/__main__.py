@@ -8,13 +8,13 @@ import re
 import sys
 from datetime import datetime, timedelta, timezone
 
-from demo import data, documentation, flights, oracle
+from demo import airports, data, documentation, flights, oracle
 from demo.connection import Client
 from demo.console import Console
 from demo.stage import Stage, fresh_stage
 
 DAY = timedelta(days=1)
-"""The `batch_schedule` of both views."""
+"""The `batch_schedule` of all views."""
 
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
@@ -57,10 +57,11 @@ def play(stage: Stage, console: Console) -> None:
     with stage.service() as url:
         documentation.send_and_read(url, api_key, now(), console)
 
-        console.step("Push the last day's flights, then read aircraft by aircraft")
+        console.step("Push the last day's flights, then read all airports and 1,000 aircraft")
         with Client(url, api_key) as client:
             flights.push(year, client, console)
             # Today's batch rows belong to a period that has not ended: no job has read them yet.
+            airports.check_online(oracle.departures(year, midnight), client, console)
             flights.check_online(oracle.events(year, midnight), client, console)
 
         console.step("Materialise what is due, as of tomorrow, and read again")
@@ -70,13 +71,16 @@ def play(stage: Stage, console: Console) -> None:
             *("--at", f"{tomorrow:%Y-%m-%dT%H:%M:%SZ}"),
         )
         everything = oracle.events(year, tomorrow)
+        departures = oracle.departures(year, tomorrow)
         with Client(url, api_key) as client:
+            airports.check_online(departures, client, console)
             flights.check_online(everything, client, console)
 
-        console.step("Make a training frame")
+        console.step("Make training frames")
         # Spark starts in this process, and says so at length.
         with stage.quiet("spark.log"):
             flights.check_training(everything, now(), console)
+            airports.check_training(departures, now(), console)
 
 
 def make_account(stage: Stage) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 import pytest
 
+from tecton.aggregates import ALIASES, NAMED_FUNCTIONS, PARAMETERS
 from tecton.cli.main import cli
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -70,6 +71,13 @@ def test_every_command_is_documented() -> None:
     headings = re.findall(r"^#+ `?(tecton[^`\n]*)`?$", text(ROOT / "docs" / "cli.md"), re.M)
     documented = {re.split(r" [\[A-Z-]", heading)[0] for heading in headings}
     assert set(commands(cli, "tecton")) - documented == set()
+
+
+def test_every_aggregation_function_is_documented() -> None:
+    """docs/aggregations.md has a row for each function, and the other names."""
+    text = (ROOT / "docs/aggregations.md").read_text("utf-8")
+    told = set(re.findall(r"`(\w+)(?:\(.*?\))?`", text))
+    assert {*NAMED_FUNCTIONS, *PARAMETERS, *ALIASES} <= told
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=names(DOCUMENTS))

@@ -3,7 +3,7 @@
 from tecton import FileConfig, PushConfig, StreamSource
 from tecton.types import Field, Int64, String, Timestamp
 
-# No event_key: two flights of one aircraft in one minute are one event, of which the later counts.
+# An airport has several departures in one minute. Without event_key they would be one event.
 flights_source = StreamSource(
     name="flights_source",
     schema=[
@@ -16,7 +16,7 @@ flights_source = StreamSource(
         Field("dep_delay", Int64),
         Field("distance", Int64),
     ],
-    stream_config=PushConfig(),
+    stream_config=PushConfig(event_key=("carrier", "flight")),
     batch_config=FileConfig(
         uri="data/flights.parquet", file_format="parquet", timestamp_field="timestamp"
     ),

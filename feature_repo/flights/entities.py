@@ -7,3 +7,9 @@ aircraft = Entity(
     join_keys=["tailnum"],
     description="One airframe, by the number on its tail.",
 )
+
+airport = Entity(
+    name="airport",
+    join_keys=["origin"],
+    description="Where flights depart, by its code of three letters.",
+)

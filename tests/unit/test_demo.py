@@ -9,7 +9,7 @@ from datetime import datetime, timedelta, timezone
 import pandas as pd
 import pytest
 
-from demo import data, flights, oracle
+from demo import airports, data, flights, oracle
 from demo.console import Console
 
 NOW = datetime(2026, 3, 4, 15, 30, 12, tzinfo=timezone.utc)
@@ -128,3 +128,49 @@ def test_training_events_are_10000_and_none_is_in_the_future(year: data.Flights)
     asked = flights.training_events(oracle.events(year, TOMORROW), NOW)
     assert (10_000, True) == (len(asked), bool((asked["timestamp"] <= NOW).all()))
     assert (100, 50) == ((asked["tailnum"] == "NOBODY").sum(), asked["tailnum"].isna().sum())
+
+
+def test_windows_are_of_all_departures_of_an_airport() -> None:
+    """(t − window, t]; a delay that is not known is no delay, nobody's flights count too."""
+    rows = [
+        flight(NOON - timedelta(hours=1), 100),
+        flight(NOON - timedelta(minutes=59), 1, tailnum=None),
+        flight(NOON, None),
+        flight(NOON + timedelta(hours=2), 50),
+    ]
+    known = oracle.departures(small(rows[:3], rows[3:]), TOMORROW)
+    windows = oracle.by_airport(known)["JFK"].windows(NOON)
+    shown = {name: value.value for name, value in windows.items() if "_7d_" not in name}
+    assert {
+        "dep_delay_count_1h_continuous": 1,
+        "dep_delay_max_1h_continuous": 1,
+        "dep_delay_mean_1h_continuous": 1.0,
+        "dep_delay_count_1d_continuous": 2,
+        "dep_delay_max_1d_continuous": 100,
+        "dep_delay_mean_1d_continuous": 50.5,
+    } == shown
+
+
+def test_windows_without_departures_are_null_and_without_delays_0() -> None:
+    """The rule for counts (contract §1, values)."""
+    known = oracle.departures(small([flight(NOON, None)], []), TOMORROW)
+    windows = oracle.by_airport(known)["JFK"].windows(NOON + timedelta(hours=1))
+    counts = [windows[f"dep_delay_count_{window}_continuous"].value for window in ("1h", "1d")]
+    assert [None, 0] == counts
+    assert windows["dep_delay_max_1d_continuous"].is_met_by(None)
+    assert not windows["dep_delay_max_1d_continuous"].is_met_by(0)
+
+
+def test_airports_have_several_departures_a_minute(year: data.Flights) -> None:
+    """What the event key is for, and that it tells them all apart."""
+    known = pd.concat([year.batch, year.pushed])
+    assert known.duplicated(["origin", "timestamp"]).sum() > 100_000
+    assert not known.duplicated(["origin", "timestamp", "carrier", "flight"]).any()
+
+
+def test_airports_are_asked_for_at_edges(year: data.Flights) -> None:
+    """None in the future, some exactly a window after a departure, one airport unknown."""
+    departures = oracle.departures(year, TOMORROW)
+    asked = airports.training_events(departures, NOW)
+    assert (5_000, True) == (len(asked), bool((asked["timestamp"] <= NOW).all()))
+    assert {"EWR", "JFK", "LGA", "???"} == set(asked["origin"])
