@@ -45,9 +45,19 @@ class Cost(NamedTuple):
 
 
 class Stream:
-    """One key with so many events in the window, evenly at random, all sealed."""
+    """
+    One key with so many events in the window, all sealed.
 
-    def __init__(self, store: RedisWindows, view: AppliedView, events: int) -> None:
+    Args:
+        store: Where.
+        view: The view.
+        events: How many; in the window evenly at random, or else in bursts of 10 seconds.
+        bursts: How many bursts; 0 for none.
+    """
+
+    def __init__(
+        self, store: RedisWindows, view: AppliedView, events: int, bursts: int = 0
+    ) -> None:
         self.store = store
         self.view = view
         self.key = f'["{events}"]'
@@ -55,7 +65,12 @@ class Stream:
         self._step = WINDOW // events
         self._now = AT
         self._sequence = count(1)
-        times = [AT - self._random.randrange(WINDOW) for _ in range(events)]
+        starts = [AT - self._random.randrange(WINDOW) for _ in range(bursts or events)]
+        times = starts
+        if bursts:
+            times = [
+                self._random.choice(starts) + self._random.randrange(10**7) for _ in range(events)
+            ]
         for start in range(0, events, 2000):
             store.upsert([self._row(at) for at in times[start : start + 2000]])
         self.times = times
@@ -191,12 +206,19 @@ def _views() -> Iterator[tuple[str, str, AppliedView]]:
 
 def _print_sizes(store: RedisWindows, client: Any) -> None:
     print(f"\n{'bytes an event, all in':45} {'even':>8} {'bursts':>8}  most")
-    for name, most, event_key in (("one column", 40, ()), ("with event_key", 48, ("e",))):
-        for events in (FEW, 1000, 10_000, 15_000, 30_000, MANY):
-            view = _view([_aggregation("sum")], event_key)
-            even = Stream(store, view, events)
-            size = client.memory_usage(row_key("0", view.id, even.key), samples=0)
-            print(f"{f'{name}, {events:,} events':45} {size / events:8.1f}  {most}", flush=True)
+    event_keys: list[tuple[str, int, tuple[str, ...]]] = [
+        ("one column", 40, ()),
+        ("with event_key", 48, ("e",)),
+    ]
+    for name, most, event_key in event_keys:
+        for events in (FEW, 1000, 10_000, 30_000, MANY):
+            sizes = []
+            for bursts in (0, 1 + events // 300):
+                view = _view([_aggregation("sum")], event_key)
+                stream = Stream(store, view, events, bursts)
+                key = row_key("0", view.id, stream.key)
+                sizes.append(client.memory_usage(key, samples=0) / events)
+            print(f"{f'{name}, {events:,} events':45} {sizes[0]:8.1f} {sizes[1]:8.1f}  {most}")
 
 
 def _aggregation(function: str, days: int = DAYS, **parameters: Any) -> AppliedAggregation:

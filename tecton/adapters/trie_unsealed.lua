@@ -17,7 +17,9 @@ end
 local newest = read('>I7', kept)
 local answer = { is_all and 0 or 1 }
 
+-- Strings can make a leaf large, so bytes count too.
 local function add(kind, parent, entry, name, bytes)
+  budget = budget - floor(#bytes / 16384)
   for _, value in ipairs({ kind, parent, entry, name, bytes }) do
     answer[#answer + 1] = value
   end

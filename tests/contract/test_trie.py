@@ -397,3 +397,16 @@ def test_a_script_takes_a_bounded_number_of_events(store: RedisWindows) -> None:
     assert len(store.offers(many)) == 3
     long = [row(TEXTS, AT + i, "x" * 65_536) for i in range(40)]
     assert len(store.offers(long)) == 3
+
+
+def test_keys_can_be_offered_one_by_one(client: RedisClient, store: RedisWindows) -> None:
+    """While a slot moves to another node, each key of a command is written by one of its own."""
+    rows = [row(SUMS, AT + i, 1)._replace(key=f"[{i % 3}]") for i in range(200)]
+    [offer] = store.offers(rows)
+    assert offer.command.singly is not None
+    numbers = offer.command.singly(client.ask)
+    assert client.ask(offer.command) == []
+    assert numbers == []
+    assert [key.key for key in offer.keys] == ["[0]", "[1]", "[2]"]
+    read = store.aggregate([(SUMS, f"[{i}]") for i in range(3)], AT)
+    assert [67, 67, 66] == [sum(answer.values.values()) for answer in read if answer]
