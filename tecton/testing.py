@@ -17,6 +17,7 @@ import numpy as np
 from tecton.access import AccessState
 from tecton.applied import (
     AppliedEntity,
+    AppliedFunction,
     AppliedService,
     AppliedSource,
     AppliedView,
@@ -26,6 +27,7 @@ from tecton.applied import (
     new_id,
 )
 from tecton.errors import Conflict, JobFailed, StoreUnavailable, ViewNotLoaded
+from tecton.names import EVENT_COLUMN
 from tecton.rows import FeatureRow
 from tecton.stores import WINDOWED_MICROS, Aggregated, AuditEntry, Job, LogEntry, Stored
 from tecton.types import Field, Int64, String, Timestamp
@@ -416,6 +418,42 @@ def build_view(
         "ttl": timedelta(days=7),
     }
     return AppliedView(**{**attributes, **changes})
+
+
+def build_function_view(
+    source: AppliedSource,
+    function: str,
+    fields: Sequence[Field],
+    mode: str = "python",
+    join_keys: Sequence[str] = ("user_id",),
+    timestamp_field: str = "timestamp",
+    **changes: Any,
+) -> AppliedView:
+    """An applied view with a transformation.
+
+    Args:
+        source: Where its records come from.
+        function: Its text, with a function `fv` in it.
+        fields: The schema of the rows that it returns.
+        mode: "python" or "pandas".
+        join_keys: Columns of *fields*.
+        timestamp_field: A column of *fields*.
+        changes: Other attributes of `AppliedView`.
+    """
+    by_name = {field.name: field for field in fields}
+    types = {column.name: column.type for column in source.columns}
+    apart = {*join_keys, timestamp_field}
+    names = {name: EVENT_COLUMN.format(name=name) for name in source.event_key}
+    attributes = {
+        "join_keys": (),
+        "columns": tuple(Column.of(field) for field in fields if field.name not in apart),
+        "event_key": tuple(names.values()),
+        "event_columns": tuple(Column(column, types[name]) for name, column in names.items()),
+        "function": AppliedFunction(name="fv", mode=mode, source=function),
+    }
+    keys = tuple(Column.of(by_name[key]) for key in join_keys)
+    view = build_view(source, **{**attributes, "timestamp_field": timestamp_field, **changes})
+    return msgspec.structs.replace(view, join_keys=keys)
 
 
 def build_service(*views: AppliedView, name: str = "ad_ctr_feature_service") -> AppliedService:
