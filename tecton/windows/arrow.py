@@ -47,7 +47,8 @@ def _values(dtype: DataType, kind: Kind, column: pa.Array | pa.ChunkedArray) -> 
     if kind is Kind.PRESENCE:
         return Values(np.zeros(len(column), np.int64), valid)
     if kind is Kind.TEXT:
-        return Values(column.fill_null("").to_numpy(zero_copy_only=False), valid)
+        texts = column.cast(pa.string()).fill_null("")
+        return Values(texts.to_numpy(zero_copy_only=False), valid)
     if kind is Kind.FLOAT:
         numbers = column.cast(pa.float64()).fill_null(0.0).to_numpy(zero_copy_only=False)
         is_number = ~np.isnan(numbers)
