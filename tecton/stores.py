@@ -107,6 +107,21 @@ WINDOWED_MICROS = range(2**53)
 """Timestamps that a `WindowStore` keeps, from 1970 to 2255."""
 
 
+class PushTables(Protocol):
+    """The push tables of all writers, to be read: what every `PushLog` has written."""
+
+    def writers(self, state: WorkspaceState) -> Sequence[str]:
+        """The slots of a workspace that were ever written."""
+
+    def last_batch(self, state: WorkspaceState, writer: str) -> int:
+        """The number of the newest batch, 0 for none; costs little while it stays the same."""
+
+    def read_after(
+        self, state: WorkspaceState, writer: str, batch_no: int
+    ) -> Iterator[Sequence[LogEntry]]:
+        """The batches above *batch_no* that are still there, in order, each whole."""
+
+
 class WindowStore(Protocol):
     """The events of aggregating views online, by join key, and what their windows answer.
 
