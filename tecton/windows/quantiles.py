@@ -19,6 +19,7 @@ import numpy as np
 
 from tecton.windows.events import Events
 from tecton.windows.layout import Feature, Matrix
+from tecton.windows.summaries import Summary
 
 _SINGLE, _DIGEST = b"\0", b"\1"
 _head = struct.Struct("<IIdd")
@@ -36,8 +37,7 @@ class Digest(NamedTuple):
         least: The least finite value.
         greatest: The greatest one.
         means: float64.
-        weights: int64.
-        equal: Where a mean is what all its values are.
+        marked: uint32, the weights with their marks.
     """
 
     below: int
@@ -45,11 +45,20 @@ class Digest(NamedTuple):
     least: float
     greatest: float
     means: Matrix
-    weights: Matrix
-    equal: Matrix
+    marked: Matrix
+
+    @property
+    def weights(self) -> Matrix:
+        """How many values each mean stands for."""
+        return _weights(self.marked)
+
+    @property
+    def equal(self) -> Matrix:
+        """Where a mean is what all its values are."""
+        return np.asarray(self.marked & _EQUAL != 0)
 
 
-class Quantiles:
+class Quantiles(Summary):
     """
     The sketch of a column.
 
@@ -67,6 +76,15 @@ class Quantiles:
         """The sketch of some events."""
         values, valid = events.columns[self._column]
         return self._packed(values[valid].astype(np.float64), ())
+
+    def gather(self, partials: Sequence[bytes], loose: Sequence[Events]) -> bytes:
+        """The sketch of all, in which nothing more is drawn together."""
+        columns = [events.columns[self._column] for events in loose]
+        values = np.concatenate([np.empty(0), *(c.values[c.valid] for c in columns)])
+        singles = [p[1:] for p in partials if p[:1] == _SINGLE]
+        digests = [_digest(partial) for partial in partials if partial[:1] == _DIGEST]
+        values = np.append(values, np.frombuffer(b"".join(singles)))
+        return self._packed(values, digests, is_drawn=False)
 
     def merge(self, partials: Sequence[bytes]) -> bytes:
         """The sketch of all."""
@@ -86,22 +104,24 @@ class Quantiles:
             return _of_digest(_digest(partial), part)
         return _of_values(np.frombuffer(partial, offset=1), part)
 
-    def _packed(self, values: Matrix, digests: Sequence[Digest]) -> bytes:
-        if not digests and values.size <= self._most:
+    def _packed(self, values: Matrix, digests: Sequence[Digest], is_drawn: bool = True) -> bytes:
+        if not digests and (values.size <= self._most or not is_drawn):
             return _SINGLE + np.sort(values).tobytes() if values.size else b""
         finite = values[np.isfinite(values)]
         means = np.concatenate([finite, *(d.means for d in digests)])
-        weights = np.concatenate([np.ones(finite.size, np.int64), *(d.weights for d in digests)])
-        equal = np.concatenate([np.ones(finite.size, np.bool_), *(d.equal for d in digests)])
+        ones = np.full(finite.size, _EQUAL | 1, np.uint32)
+        marked = np.concatenate([ones, *(d.marked for d in digests)])
         order = np.argsort(means, kind="stable")
-        means, weights, equal = self._drawn(means[order], weights[order], equal[order])
+        means, marked = means[order], marked[order]
+        if is_drawn:
+            means, weights, equal = self._drawn(means, _weights(marked), marked & _EQUAL != 0)
+            marked = (weights | np.where(equal, _EQUAL, 0)).astype(np.uint32)
         ends = [end for d in digests if d.means.size for end in (d.least, d.greatest)]
         ends += [finite.min(), finite.max()] if finite.size else []
         below = int((values == -np.inf).sum()) + sum(digest.below for digest in digests)
         above = int((values == np.inf).sum()) + sum(digest.above for digest in digests)
         head = _head.pack(below, above, min(ends, default=0.0), max(ends, default=0.0))
-        marked = weights | np.where(equal, _EQUAL, 0)
-        return _DIGEST + head + means.tobytes() + marked.astype("<u4").tobytes()
+        return _DIGEST + head + means.tobytes() + marked.astype("<u4", copy=False).tobytes()
 
     def _drawn(
         self, means: Matrix, weights: Matrix, equal: Matrix
@@ -131,9 +151,12 @@ def _digest(partial: bytes) -> Digest:
     start = 1 + _head.size
     size = (len(partial) - start) // 12
     means = np.frombuffer(partial, "<f8", size, start)
-    marked = np.frombuffer(partial, "<u4", size, start + 8 * size).astype(np.int64)
-    equal = marked & _EQUAL != 0
-    return Digest(below, above, least, greatest, means, marked & ~_EQUAL, equal)
+    marked = np.frombuffer(partial, "<u4", size, start + 8 * size)
+    return Digest(below, above, least, greatest, means, marked)
+
+
+def _weights(marked: Matrix) -> Matrix:
+    return (marked & (_EQUAL - 1)).astype(np.int64)
 
 
 def _of_values(ordered: Matrix, part: float) -> float:
@@ -144,16 +167,16 @@ def _of_values(ordered: Matrix, part: float) -> float:
 
 
 def _of_digest(digest: Digest, part: float) -> float:
-    finite = int(digest.weights.sum())
+    weights = digest.weights
+    finite = int(weights.sum())
     rank = part * (digest.below + finite + digest.above) - digest.below
     if rank < 0 or (not finite and not digest.above):
         return -math.inf
     if rank > finite or not finite:
         return math.inf
     # A mean stands in the middle of its ranks; one of equal values from its first to its last.
-    ends = np.cumsum(digest.weights)
-    width = np.where(digest.equal, digest.weights - 1, 0) / 2
-    middles = ends - digest.weights / 2
+    width = np.where(digest.equal, weights - 1, 0) / 2
+    middles = np.cumsum(weights) - weights / 2
     ranks = np.column_stack([middles - width, middles + width]).ravel()
     after = int(np.searchsorted(ranks, rank))
     low, start = digest.least, 0.0
