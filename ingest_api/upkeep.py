@@ -7,6 +7,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+from functools import partial
 
 from ingest_api.periodic import Periodic
 from ingest_api.tally import Tally
@@ -16,13 +17,18 @@ from tecton.catalog import Catalog
 from tecton.committer import Clock
 from tecton.errors import StoreUnavailable, TectonError
 from tecton.ingest import Ingest
+from tecton.logged import rows_of
 from tecton.reload import Reloaded, reload_lost
+from tecton.rescue import Rescue
 
 AUDIT_SECONDS = 60.0
 """Between two entries; each is a small file that stays until the audit's maintenance."""
 
 TIDY_SECONDS = 0.1
 """Until then reads go through events that have just come one by one."""
+
+TAIL_SECONDS = 2.0
+"""A log that is ahead for so long has lost its writer, or one that will not mind."""
 
 _log = logging.getLogger(__name__)
 
@@ -47,11 +53,14 @@ class Upkeep:
         self._tally = tally
         self._clock = clock
         self._parent = os.getppid()
+        rows = partial(rows_of, functions=backend.functions)
+        self._tails = Rescue(backend.push_tables, backend.online, rows)
         self._recovery = Periodic("replay of the push logs", self._recover)
         self._threads = (
             Periodic("definitions and roles", catalog.refresh),
             self._recovery,
             Periodic("reload of lost views", self._reload),
+            Periodic("replay of other writers' logs", self._rescue, TAIL_SECONDS),
             Periodic("sealing of windows", self._tidy, TIDY_SECONDS),
             Periodic("audit of changes", self._enter_changes, AUDIT_SECONDS),
             Periodic("audit of what is ingested", tally.flush, AUDIT_SECONDS),
@@ -94,6 +103,17 @@ class Upkeep:
             os.kill(os.getpid(), signal.SIGTERM)
         self._backend.start_redis()
         self._ingest.recover()
+
+    def _rescue(self) -> None:
+        for rescued in self._tails.look(self._catalog.workspaces()):
+            _log.warning(
+                "writer %s of workspace %s had logged batches %d to %d without serving them; they "
+                "are served",
+                rescued.writer,
+                rescued.workspace,
+                rescued.first,
+                rescued.last,
+            )
 
     def _tidy(self) -> None:
         while self._backend.online.tidy():

@@ -40,17 +40,25 @@ def serve(settings: Settings) -> Flask:
     Everything ends when the interpreter does: what was accepted is finished first.
     """
     backend = Backend(settings)
-    slot = backend.take_writer_slot()
+    slots = backend.take_writer_slots()
     metrics = Metrics()
     limits = RecordLimits(settings.max_key_bytes, settings.max_string_bytes)
     catalog = Catalog(backend.registry, backend.access, settings.future_tolerance, limits)
 
     def open_log(state: WorkspaceState) -> PushLog:
-        return metrics.watched(backend.open_push_log(state, slot.number), state.name)
+        return metrics.watched(backend.open_push_log(state, slots.of(state.id)), state.name)
 
     functions = backend.functions
-    ingest = Ingest(catalog, open_log, backend.online, _now, settings.max_queued_records, functions)
-    tally = Tally(backend.audit, f"ingest/{slot.number}", _now)
+    ingest = Ingest(
+        catalog,
+        open_log,
+        backend.online,
+        _now,
+        settings.max_queued_records,
+        functions,
+        change_slot=lambda state: slots.move(state.id),
+    )
+    tally = Tally(backend.audit, f"ingest/{slots.number}", _now)
     upkeep = Upkeep(backend, catalog, ingest, tally, _now)
     upkeep.start()
 
@@ -60,7 +68,7 @@ def serve(settings: Settings) -> Flask:
         upkeep.finish()
         functions.close()
         backend.checkpointer.close()
-        slot.release()
+        slots.release()
 
     # The server's worker is a child of `multiprocessing`, which passes `atexit` by at its end.
     Finalize(None, stop, exitpriority=0)

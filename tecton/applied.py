@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from tecton.names import path_of
+from tecton.names import key_of, path_of
 from tecton.timestamps import MICROSECOND, micros_of
 from tecton.types import Array, DataType, Field, Float64, Int64, from_description
 
@@ -322,3 +322,8 @@ def push_path(state: WorkspaceState, writer: int | None = None) -> str:
     """The push table of one writer, or the folder of all, relative to the store."""
     folder = ("push", state.folder)
     return path_of(*folder) if writer is None else path_of(*folder, writer)
+
+
+def push_log_name(state: WorkspaceState, writer: int | str) -> str:
+    """What a writer's push table is called among all, in the online store for instance."""
+    return key_of(state.id, str(writer))

@@ -13,7 +13,7 @@ from tecton.settings import Settings
 if TYPE_CHECKING:
     from tecton.adapters.checkpoints import Checkpointer
     from tecton.adapters.documents import Documents
-    from tecton.adapters.slots import WriterSlot
+    from tecton.adapters.slots import WriterSlots
     from tecton.applied import WorkspaceState
     from tecton.functions.transformation import FunctionRunner
     from tecton.stores import (
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         JobLauncher,
         OnlineStore,
         PushLog,
+        PushTables,
         Registry,
         RequestStore,
         RunLog,
@@ -102,11 +103,18 @@ class Backend:
 
         return RedisRequestStore.connect(self.redis_url)
 
-    def take_writer_slot(self) -> WriterSlot:
-        """The push-table slot that this process shall write."""
-        from tecton.adapters.slots import WriterSlot
+    def take_writer_slots(self) -> WriterSlots:
+        """The push-table slot that this process shall write, and more if it has to move on."""
+        from tecton.adapters.slots import WriterSlots
 
-        return WriterSlot.take(self.settings.store, self.settings.writer)
+        return WriterSlots(self.settings.store, self.settings.writer)
+
+    @cached_property
+    def push_tables(self) -> PushTables:
+        """What all writers have logged."""
+        from tecton.adapters.push_tables import DeltaPushTables
+
+        return DeltaPushTables(self.settings.store)
 
     def open_push_log(self, state: WorkspaceState, writer: int) -> PushLog:
         """Take over the push table of one writer slot."""

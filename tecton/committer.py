@@ -17,11 +17,12 @@ from threading import Lock, Thread
 from typing import NamedTuple
 
 from tecton.applied import WorkspaceState
-from tecton.errors import RateLimited, StoreUnavailable
+from tecton.errors import RateLimited, StoreUnavailable, WriterFenced
 from tecton.functions.transformation import FunctionRunner, NoFunctions
 from tecton.logged import rows_of
 from tecton.rows import FeatureRow, Record
 from tecton.stores import LogEntry, OnlineStore, PushLog
+from tecton.tail import replay_tail
 from tecton.timestamps import micros_of
 
 Clock = Callable[[], datetime]
@@ -48,6 +49,8 @@ class Committer:
         clock: Now.
         max_queued: Records that may wait, or be looked into.
         functions: Runs the functions of views on logged records.
+        change_slot: Is called when somebody else has taken the log over; answers whether `open_log`
+            will open another one.
     """
 
     def __init__(
@@ -58,6 +61,7 @@ class Committer:
         clock: Clock,
         max_queued: int,
         functions: FunctionRunner = NoFunctions(),  # noqa: B008  # immutable
+        change_slot: Callable[[], bool] = lambda: False,
     ) -> None:
         self._open_log = open_log
         self._state = state
@@ -65,6 +69,7 @@ class Committer:
         self._clock = clock
         self._max_queued = max_queued
         self._functions = functions
+        self._change_slot = change_slot
         self._queue: SimpleQueue[_Waiting | None] = SimpleQueue()
         self._queued = 0
         self._lock = Lock()
@@ -152,7 +157,7 @@ class Committer:
     def _serve(self, group: Sequence[_Waiting]) -> None:
         failure: BaseException | None = None
         try:
-            self._commit(group)
+            self._commit_somewhere(group)
         except Exception as exc:  # noqa: BLE001  # handed to every waiting request, which raises it
             failure = exc
         for waiting in group:
@@ -160,6 +165,17 @@ class Committer:
                 waiting.done.set_result(None)
             else:
                 waiting.done.set_exception(failure)
+
+    def _commit_somewhere(self, group: Sequence[_Waiting]) -> None:
+        """Commit in this process's log, or in another one where that was taken over."""
+        try:
+            self._commit(group)
+        except WriterFenced:
+            # Then nothing of the group was written: the entry is the last thing that is put.
+            if not self._change_slot():
+                raise
+            self._log = None
+            self._commit_somewhere(group)
 
     def _commit(self, group: Sequence[_Waiting]) -> None:
         log = self._ready_log()
@@ -188,14 +204,16 @@ class Committer:
         applied = self._online.applied_batch(log.name)
         if applied >= log.last_batch:
             return
-        state = self._state()
-        for entries in log.read_after(applied):
-            batch_no = entries[0].batch_no
-            rows = rows_of(state, entries, self._functions)
-            if not self._online.apply(log.name, applied, batch_no, rows):
-                raise StoreUnavailable("the online store lost data while it was being filled")
-            self._last_sequence = max(self._last_sequence, entries[-1].sequence)
-            applied = batch_no
+        state, functions = self._state(), self._functions
+        replayed = replay_tail(
+            self._online,
+            log.name,
+            applied,
+            log.last_batch,
+            log.read_after(applied),
+            lambda entries: rows_of(state, entries, functions),
+        )
+        self._last_sequence = max(self._last_sequence, replayed)
 
 
 def _numbered(

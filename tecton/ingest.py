@@ -52,6 +52,8 @@ class Ingest:
         clock: Now.
         max_queued: Records that may wait for a workspace's committer.
         functions: Runs the functions of views.
+        change_slot: Is called when somebody else has taken a workspace's log over; answers whether
+            `open_log` will open another one.
     """
 
     def __init__(
@@ -62,6 +64,7 @@ class Ingest:
         clock: Clock,
         max_queued: int,
         functions: FunctionRunner = NoFunctions(),  # noqa: B008  # immutable
+        change_slot: Callable[[WorkspaceState], bool] = lambda _: False,
     ) -> None:
         self._catalog = catalog
         self._open_log = open_log
@@ -69,6 +72,7 @@ class Ingest:
         self._clock = clock
         self._max_queued = max_queued
         self._functions = functions
+        self._change_slot = change_slot
         self._committers: dict[str, Committer] = {}
         self._lock = Lock()
 
@@ -183,6 +187,7 @@ class Ingest:
                     clock=self._clock,
                     max_queued=self._max_queued,
                     functions=self._functions,
+                    change_slot=lambda: self._change_slot(state),
                 )
             return committer
 

@@ -23,17 +23,17 @@ from deltalake.exceptions import DeltaError
 
 from tecton.adapters.checkpoints import Checkpointer
 from tecton.adapters.documents import Documents
-from tecton.adapters.push_tables import read_batches
-from tecton.applied import WorkspaceState, push_path
+from tecton.adapters.push_tables import log_path, read_batches
+from tecton.applied import WorkspaceState, push_log_name, push_path
 from tecton.errors import StoreUnavailable, WriterFenced
-from tecton.names import key_of
 from tecton.stores import LogEntry
 
 CHECKPOINT_EVERY = 100
 """Versions between checkpoints: a cold read of 300 small commits takes Spark over 10 s."""
 
 REOPEN_AFTER = timedelta(hours=1)
-"""A writer that was silent for so long cannot be sure which version is next."""
+"""A writer that was silent for so long cannot be sure which version is next: other entries may have
+been added, and cleaned up again, and what is put before a checkpoint is read by nobody."""
 
 MAX_FOREIGN_COMMITS = 1000
 _FENCED = "another process has taken over this writer's push table; this one stops writing to it"
@@ -77,7 +77,7 @@ class DeltaPushLog:
         self._last_batch = 0
         self._epoch = 0
         self._pending: _Pending | None = None
-        self._used_at: datetime | None = None
+        self._verified_at: datetime | None = None
         self._is_fenced = False
 
     @classmethod
@@ -96,7 +96,7 @@ class DeltaPushLog:
             StoreUnavailable: The store does not answer.
         """
         url = f"{store}/{push_path(state, writer)}"
-        log = cls(url, key_of(state.id, str(writer)), writer, connect(url), checkpointer)
+        log = cls(url, push_log_name(state, writer), writer, connect(url), checkpointer)
         log._load()
         log._take_over()
         # Arrow loads a good deal with its first table; the first request shall not wait for that.
@@ -117,19 +117,25 @@ class DeltaPushLog:
         """Find out what became of an append that ended without an outcome."""
         if self._is_fenced:
             raise WriterFenced(_FENCED)
+        if self._verified_at is None:
+            self._verified_at = now
+        elif now - self._verified_at > REOPEN_AFTER:
+            self._look_again(now)
         if self._pending is not None:
-            # Putting the same entry again makes the outcome known: it is there now, once.
-            self._commit(self._pending.entry)
+            if self._last_batch < self._pending.batch_no:
+                # Putting the same entry again makes the outcome known: it is there now, once.
+                self._commit(self._pending.entry)
             self._last_batch = self._pending.batch_no
             self._pending = None
-        idle = self._used_at is not None and now - self._used_at > REOPEN_AFTER
-        self._used_at = now
-        if idle:
-            mine = self._epoch
-            self._load()
-            if self._epoch != mine:
-                self._stop()
         return self._last_batch
+
+    def _look_again(self, now: datetime) -> None:
+        """Read where the table stands; entries after the version that is known may be gone."""
+        mine = self._epoch
+        self._load()
+        if self._epoch != mine:
+            self._stop()
+        self._verified_at = now
 
     def append(self, entries: Sequence[LogEntry], accepted_at: datetime) -> None:
         """Make one batch durable."""
@@ -146,6 +152,7 @@ class DeltaPushLog:
         self._commit(entry)
         self._pending = None
         self._last_batch = batch_no
+        self._verified_at = accepted_at
         if self._version % CHECKPOINT_EVERY == 0:
             self._checkpointer.ask(self._url)
 
@@ -193,7 +200,7 @@ class DeltaPushLog:
     def _commit(self, entry: bytes) -> None:
         """Put *entry* at the next free version."""
         for _ in range(MAX_FOREIGN_COMMITS):
-            path = _log_path(self._version + 1)
+            path = log_path(self._version + 1)
             if self._documents.put_if_absent(path, entry):
                 self._version += 1
                 return
@@ -282,7 +289,3 @@ def _txn(app: str, version: int, millis: int | None = None) -> dict[str, Any]:
 
 def _lines(actions: Sequence[dict[str, Any]]) -> bytes:
     return b"\n".join(msgspec.json.encode(action) for action in actions)
-
-
-def _log_path(version: int) -> str:
-    return f"_delta_log/{version:020d}.json"

@@ -8,6 +8,7 @@ log says of each file's batches tells which files have to be read together.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import groupby
 from operator import attrgetter
 from typing import NamedTuple
@@ -16,7 +17,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 from deltalake import DeltaTable
+from deltalake.exceptions import DeltaError
 
+from tecton.adapters.documents import Documents
+from tecton.applied import WorkspaceState, push_path
+from tecton.errors import StoreUnavailable
 from tecton.stores import LogEntry
 
 WINDOW_ROWS = 200_000
@@ -35,6 +40,56 @@ class _Span(NamedTuple):
     after: int
     last: int
     rows: int
+
+
+class DeltaPushTables:
+    """`stores.PushTables` by delta-rs.
+
+    Args:
+        store: A path or URI without a trailing slash.
+    """
+
+    def __init__(self, store: str) -> None:
+        self._store = store
+        self._documents = Documents(store)
+        self._known: dict[str, tuple[int, int]] = {}
+
+    def writers(self, state: WorkspaceState) -> Sequence[str]:
+        """The slots that were ever written."""
+        return self._documents.folders(push_path(state))
+
+    def last_batch(self, state: WorkspaceState, writer: str) -> int:
+        """The newest batch of a writer."""
+        path = f"{push_path(state)}/{writer}"
+        known = self._known.get(path)
+        # One look at one place: while nothing is there, nothing has changed.
+        if known is None or self._documents.get(f"{path}/{log_path(known[0] + 1)}") is not None:
+            with self._failures(path):
+                table = DeltaTable(f"{self._store}/{path}")
+                last = int(table.transaction_version(f"push-{writer}") or 0)
+                known = self._known[path] = (table.version(), last)
+        return known[1]
+
+    def read_after(
+        self, state: WorkspaceState, writer: str, batch_no: int
+    ) -> Iterator[Sequence[LogEntry]]:
+        """The batches of a writer above *batch_no*."""
+        path = f"{push_path(state)}/{writer}"
+        with self._failures(path):
+            yield from read_batches(DeltaTable(f"{self._store}/{path}"), batch_no)
+
+    @contextmanager
+    def _failures(self, path: str) -> Iterator[None]:
+        try:
+            yield
+        except (DeltaError, OSError, pa.ArrowException) as exc:
+            reason = str(exc).partition("\n")[0]
+            raise StoreUnavailable(f"the push table {path} cannot be read: {reason}") from exc
+
+
+def log_path(version: int) -> str:
+    """The log entry of a version, relative to its table."""
+    return f"_delta_log/{version:020d}.json"
 
 
 def read_batches(

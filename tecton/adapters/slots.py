@@ -50,3 +50,44 @@ class WriterSlot:
     def release(self) -> None:
         """Let others have the slot."""
         self._lock.close()
+
+
+class WriterSlots:
+    """The slots of a process: one, and another for each workspace where somebody took that over.
+
+    Between hosts nothing but configuration keeps slots apart. Where two processes meet all the
+    same, the earlier one moves on to a slot above. Numbers only rise, so it ends.
+    """
+
+    def __init__(self, store: str, first: int) -> None:
+        self._store = store
+        self._held = [WriterSlot.take(store, first)]
+        self._moved: dict[str, int] = {}
+
+    @property
+    def number(self) -> int:
+        """The slot that was taken at the start."""
+        return self._held[0].number
+
+    def of(self, workspace: str) -> int:
+        """The slot for a workspace, by its id."""
+        return self._moved.get(workspace, self.number)
+
+    def move(self, workspace: str) -> bool:
+        """Take another slot for a workspace; False if there is none."""
+        # A slot is let go with the process only: another of its workspaces may still need it.
+        now = self.of(workspace)
+        above = [slot.number for slot in self._held if slot.number > now]
+        if not above:
+            try:
+                self._held.append(WriterSlot.take(self._store, now + 1))
+            except SettingsError:
+                return False
+            above = [self._held[-1].number]
+        self._moved[workspace] = min(above)
+        return True
+
+    def release(self) -> None:
+        """Let others have the slots."""
+        for slot in self._held:
+            slot.release()

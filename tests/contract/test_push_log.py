@@ -202,3 +202,20 @@ def test_checkpoint_is_written_beside(tmp_path: Path, checkpointer: Checkpointer
     assert pointer["version"] >= 100
     assert len(list(log.read_after(0))) == 104
     assert (folder / f"{0:020d}.json").exists()
+
+
+def test_writer_that_only_asks_looks_again_too(
+    open_delta: Callable[[], DeltaPushLog], tmp_path: Path
+) -> None:
+    """Log entries that others added may be cleaned up: a put there would be read by nobody."""
+    log = open_delta()
+    log.append(entries(1, b"{}"), NOW)
+    for _ in range(3):
+        DeltaTable(table_folder(tmp_path)).alter.set_table_properties({"delta.appendOnly": "false"})
+    DeltaTable(table_folder(tmp_path)).create_checkpoint()
+    for version in range(1, 4):
+        (table_folder(tmp_path) / "_delta_log" / f"{version:020d}.json").unlink()
+    for minutes in range(0, 130, 10):
+        log.settle(NOW + timedelta(minutes=minutes))
+    log.append(entries(2, b'{"n":2}'), NOW + timedelta(minutes=130))
+    assert [batch[0].batch_no for batch in log.read_after(0)] == [1, 2]

@@ -15,13 +15,15 @@ from collections.abc import Iterator
 from datetime import datetime, timezone
 from pathlib import Path
 
+import msgspec
 import psutil
 import pytest
 
 from tecton.bootstrap import Backend
 from tecton.settings import Settings
-from tecton.stores import BACKFILL, Run
+from tecton.stores import BACKFILL, LogEntry, Run
 from tecton.testing import build_source, build_view, next_version
+from tecton.timestamps import format_micros, micros_of
 from tests.running import PATIENCE, ROOT, Running, free_port, wait_for
 
 
@@ -276,3 +278,29 @@ def has_ended(process: psutil.Process) -> bool:
         return bool(process.status() == psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return True
+
+
+def test_tail_of_a_dead_writer_is_served_by_another(running: Running) -> None:
+    """A record that is in a log and was never offered to Redis: seconds later it is served."""
+    backend = Backend(Settings(store=str(running.store), redis_url=running.redis.url))
+    state = running.state
+    dead = backend.open_push_log(state, 9)
+    (record,) = running.body("tail")["records"]["impressions_event_source"]
+    values = {**record["record"], "timestamp": format_micros(micros_of(datetime.now(timezone.utc)))}
+    number = micros_of(datetime.now(timezone.utc))
+    entry = LogEntry(state.sources[0].id, number, 1, 1, msgspec.json.encode(values))
+    dead.append([entry], datetime.now(timezone.utc))
+    wait_for(lambda: running.value("tail") == "1", "the record to be served")
+    assert backend.online.applied_batch(dead.name) == 1
+
+
+def test_service_whose_slot_is_taken_goes_on_in_another(running: Running) -> None:
+    """A process of another host with the same slot: no request fails, nothing is lost."""
+    assert running.push("before") == 200
+    taken = {record["user_id"] for record in running.logged()}
+    assert running.push("after") == 200
+    assert [running.value("before"), running.value("after")] == ["1", "1"]
+    assert taken == {"before"}
+    tables = sorted(path.name for path in (running.store / "push").glob("*/*"))
+    assert tables == ["0", "1"]
+    wait_for(lambda: running.get("/readyz") == 200, "the service to be ready")

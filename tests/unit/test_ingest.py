@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from threading import Event, Thread
 from typing import Any
@@ -12,7 +12,14 @@ import pytest
 
 from tecton.access import AccessState, Grant, ServiceAccount
 from tecton.catalog import Catalog
-from tecton.errors import AuthorizationFailed, NotFound, RateLimited, RequestError, StoreUnavailable
+from tecton.errors import (
+    AuthorizationFailed,
+    NotFound,
+    RateLimited,
+    RequestError,
+    StoreUnavailable,
+    WriterFenced,
+)
 from tecton.ingest import Ingest, IngestRequest, ViewCount
 from tecton.logged import rows_of
 from tecton.rows import FeatureRow, decode_body, encode_key
@@ -48,9 +55,18 @@ class Stores:
         self.online = Faulty()
         self.log = InMemoryPushLog()
         self.opened = 0
-        self.ingest = Ingest(catalog, self._open, self.online, FixedClock(), max_queued)
+        self.open: Callable[[], PushLog] = self._open
+        self.change_slot: Callable[[], bool] = lambda: False
+        self.ingest = Ingest(
+            catalog,
+            lambda _: self.open(),
+            self.online,
+            FixedClock(),
+            max_queued,
+            change_slot=lambda _: self.change_slot(),
+        )
 
-    def _open(self, state: object) -> PushLog:
+    def _open(self) -> PushLog:
         self.opened += 1
         return self.log
 
@@ -256,3 +272,57 @@ def test_role_is_checked_before_the_source() -> None:
     stores = Stores(role="viewer")
     with pytest.raises(AuthorizationFailed):
         stores.push("u", records={"x": [{}]})
+
+
+class Taken(InMemoryPushLog):
+    """A log that somebody else takes over before its next append."""
+
+    def settle(self, now: Any) -> int:
+        raise WriterFenced("somebody else has it")
+
+
+def test_writer_that_is_fenced_off_goes_on_in_another_slot(stores: Stores) -> None:
+    """The waiting request notices nothing; its records are logged once, by the new log."""
+    slots = iter([True])
+    stores.change_slot = lambda: next(slots)
+    stores.log = Taken()
+
+    def open_next() -> PushLog:
+        stores.opened += 1
+        return stores.log if stores.opened == 1 else second
+
+    second = InMemoryPushLog("second")
+    stores.open = open_next
+    assert stores.push("u") == [ViewCount("click_events_fv", 1, 1)]
+    assert (len(second.entries), stores.logged, stores.opened) == (1, 0, 2)
+    assert stores.served == {key("u")}
+
+
+def test_writer_without_another_slot_stays_fenced(stores: Stores) -> None:
+    """Appending again would be a second writer."""
+    stores.log = Taken()
+    for _ in range(2):
+        with pytest.raises(WriterFenced):
+            stores.push("u")
+    assert stores.opened == 1
+
+
+def test_rows_that_were_deleted_from_the_log_leave_no_gap(stores: Stores) -> None:
+    """The watermark goes on to the end, so that the same is not looked for again."""
+
+    class Pruned(InMemoryPushLog):
+        reads = 0
+
+        def read_after(self, batch_no: int) -> Iterator[Sequence[LogEntry]]:
+            self.reads += 1
+            yield from self.batches[max(batch_no, 2) :]
+
+    log = stores.log = Pruned()
+    stores.push("a")
+    stores.push("b")
+    stores.online.flush()
+    stores.ingest.recover()
+    stores.ingest.recover()
+    assert (log.reads, stores.served) == (1, set())
+    stores.push("c")
+    assert stores.online.applied_batch(log.name) == 3
