@@ -8,6 +8,7 @@ else is done.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -179,18 +180,34 @@ class Committer:
 
     def _commit(self, group: Sequence[_Waiting]) -> None:
         log = self._ready_log()
-        count = sum(len(waiting.records) for waiting in group)
-        if not count:
+        total = sum(len(waiting.records) for waiting in group)
+        if not total:
             return
         now = self._clock()
         floor = max(micros_of(now), self._last_sequence + 1)
-        first = self._online.reserve(count, floor)
-        self._last_sequence = first + count - 1
+        first = self._online.reserve(total, floor)
+        self._last_sequence = first + total - 1
         previous = log.last_batch
-        entries, rows = _numbered(group, first, previous + 1)
-        log.append(entries, now)
+        entries = _numbered(group, first, previous + 1)
+        log.append(list(itertools.chain.from_iterable(entries)), now)
+        rows = self._rows(group, entries)
         if not self._online.apply(log.name, previous, previous + 1, rows):
             self._replay(log)
+
+    def _rows(
+        self, group: Sequence[_Waiting], entries: Sequence[Sequence[LogEntry]]
+    ) -> list[FeatureRow]:
+        """The feature rows of a group that is logged."""
+        state = self._state()
+        rows: list[FeatureRow] = []
+        for waiting, logged in zip(group, entries, strict=True):
+            if waiting.registry_version == state.version:
+                for record, entry in zip(waiting.records, logged, strict=True):
+                    rows += [row._replace(sequence=entry.sequence) for row in record.rows]
+            else:
+                # A view that was applied while these waited may be loaded already, without them.
+                rows += rows_of(state, logged, self._functions)
+        return rows
 
     def _ready_log(self) -> PushLog:
         """The log, with nothing in it that the online store has not been offered."""
@@ -216,17 +233,19 @@ class Committer:
         self._last_sequence = max(self._last_sequence, replayed)
 
 
-def _numbered(
-    group: Sequence[_Waiting], first: int, batch_no: int
-) -> tuple[list[LogEntry], list[FeatureRow]]:
-    """Log entries and feature rows of a group, in the order of acceptance."""
-    entries: list[LogEntry] = []
-    rows: list[FeatureRow] = []
-    sequence = first
-    for waiting in group:
-        for record in waiting.records:
-            version = waiting.registry_version
-            entries.append(LogEntry(record.source.id, sequence, batch_no, version, record.encode()))
-            rows += [row._replace(sequence=sequence) for row in record.rows]
-            sequence += 1
-    return entries, rows
+def _numbered(group: Sequence[_Waiting], first: int, batch_no: int) -> list[list[LogEntry]]:
+    """The log entries of each request of a group, in the order of acceptance."""
+    sequences = itertools.count(first)
+    return [
+        [
+            LogEntry(
+                record.source.id,
+                next(sequences),
+                batch_no,
+                waiting.registry_version,
+                record.encode(),
+            )
+            for record in waiting.records
+        ]
+        for waiting in group
+    ]

@@ -35,6 +35,7 @@ from tecton.testing import (
     build_source,
     build_state,
     build_view,
+    next_version,
 )
 from tecton.timestamps import format_micros, micros_of
 from tecton.types import Field, String
@@ -52,6 +53,7 @@ class Stores:
         registry = InMemoryRegistry(STATE, dev)
         catalog = Catalog(registry, InMemoryAccess(access), timedelta(minutes=10))
         catalog.refresh()
+        self.registry, self.catalog = registry, catalog
         self.online = Faulty()
         self.log = InMemoryPushLog()
         self.opened = 0
@@ -240,6 +242,28 @@ def test_queue_is_bounded() -> None:
     first.join()
     stores.push("c")
     assert stores.served == {key("a"), key("b"), key("c")}
+    stores.ingest.close()
+
+
+def test_view_that_is_applied_while_a_record_waits_has_it() -> None:
+    """The view's backfill reads the log and may have ended by the time that the record is in it."""
+    stores = Stores()
+    later = build_view(STATE.sources[0], "later_fv")
+    without = next_version(STATE, views=(later,), services=())
+
+    class Slow(InMemoryPushLog):
+        """Definitions change before its append has ended."""
+
+        def append(self, entries: Sequence[LogEntry], accepted_at: Any) -> None:
+            stores.registry.commit(without)
+            stores.catalog.refresh()
+            super().append(entries, accepted_at)
+
+    stores.log = Slow()
+    assert stores.push("u") == [ViewCount("click_events_fv", 1, 1)]
+    assert set(stores.online.rows) == {(later.id, key("u"))}
+    (sequence,) = (row.sequence for row in stores.online.rows.values())
+    assert sequence == stores.log.entries[0].sequence
     stores.ingest.close()
 
 
