@@ -92,8 +92,8 @@ class Bulky:
                 if reached <= feature.window:
                     segments = range(reached, feature.window + 1)
                     parts = [partials[i] for s in segments for partials in sealed.get(s, ())]
-                    parts += [summary.lift(loose[s]) for s in segments if loose[s].size]
-                    merged = summary.merge([merged, *parts])
+                    events = [loose[s] for s in segments if loose[s].size]
+                    merged = summary.gather([merged, *parts], events)
                     reached = feature.window + 1
                 yield feature, summary.value(merged, feature)
 

@@ -13,6 +13,7 @@ import numpy as np
 from tecton.packed import Kind
 from tecton.windows.events import Events
 from tecton.windows.layout import Feature, Matrix
+from tecton.windows.summaries import Summary
 
 _head = struct.Struct("<Iqq")
 
@@ -30,7 +31,7 @@ class Entries(NamedTuple):
     values: Matrix
 
 
-class Ends:
+class Ends(Summary):
     """
     The list of a column. Bytes: how many, the oldest and newest timestamp, the order, the values.
 

@@ -19,6 +19,7 @@ from tecton.packed import Kind
 from tecton.types import INT64_MAX
 from tecton.windows.events import Events
 from tecton.windows.layout import Feature, Matrix
+from tecton.windows.summaries import Summary
 
 _BITS = 64
 _STEP = np.uint64(0x9E3779B97F4A7C15)
@@ -115,7 +116,7 @@ def _tau(x: float) -> float:
     return total / 3
 
 
-class Registers:
+class Registers(Summary):
     """
     The registers of a column: a byte each, or while few are set only these, 3 bytes each.
 

@@ -25,11 +25,15 @@ class Summary(Protocol):
     def merge(self, partials: Sequence[bytes]) -> bytes:
         """The partial of all their events; of none if there are none."""
 
+    def gather(self, partials: Sequence[bytes], loose: Sequence[Events]) -> bytes:
+        """The partial of all, for `value` and `gather` alone: it need not be small."""
+        return self.merge([*partials, *map(self.lift, loose)])
+
     def value(self, partial: bytes, feature: Feature) -> Any:
         """The value of a feature that is made of this summary; None for null."""
 
 
-class TextExtreme:
+class TextExtreme(Summary):
     """
     The least or the greatest string, by its UTF-8.
 
