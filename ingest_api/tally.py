@@ -5,6 +5,7 @@ How much each service account ingests: counted request by request, entered in th
 from __future__ import annotations
 
 import logging
+import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -44,19 +45,20 @@ class Tally:
 
     Args:
         audit: Where the sums are entered.
-        stream: The audit's stream of this process, which no other process writes.
         clock: Now.
     """
 
-    def __init__(self, audit: AuditLog, stream: str, clock: Clock) -> None:
+    def __init__(self, audit: AuditLog, clock: Clock) -> None:
         self._audit = audit
-        self._stream = stream
+        # Never the writer's slot: two processes may have one, and a number that is there already
+        # counts as entered, so one of them would lose its sums.
+        self._stream = f"ingest/{secrets.token_hex(8)}"
         self._clock = clock
         self._sums: dict[_Key, _Sum] = {}
         self._uncounted = 0
         self._lock = Lock()
         self._flushing = Lock()
-        self._number: int | None = None
+        self._number = 1
         self._pending: Sequence[AuditEntry] = ()
 
     def add(
@@ -99,8 +101,6 @@ class Tally:
         """Enter what is pending; it keeps its number until it is there."""
         if not self._pending:
             return
-        if self._number is None:
-            self._number = self._audit.last([self._stream])[self._stream] + 1
         self._audit.record(self._pending, self._stream, self._number)
         self._pending = ()
         self._number += 1

@@ -58,7 +58,7 @@ def serve(settings: Settings) -> Flask:
         functions,
         change_slot=lambda state: slots.move(state.id),
     )
-    tally = Tally(backend.audit, f"ingest/{slots.number}", _now)
+    tally = Tally(backend.audit, _now)
     upkeep = Upkeep(backend, catalog, ingest, tally, _now)
     upkeep.start()
 

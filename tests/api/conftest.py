@@ -94,7 +94,7 @@ class World:
             self.backend.functions,
         )
         serving = Serving(self.catalog, self.online)
-        self.tally = Tally(self.backend.audit, "ingest/0", self.clock)
+        self.tally = Tally(self.backend.audit, self.clock)
         service = Service(
             settings=self.settings,
             catalog=self.catalog,
