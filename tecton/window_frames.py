@@ -24,7 +24,8 @@ AT = "#at"
 KIND = "#kind"
 """0 for an event, 1 for a question: at one time events come first."""
 IDENTITY = "#identity"
-"""What tells events of one key and time apart."""
+"""What tells events of one key and time apart; this, `_sequence` and `_tie` are only there with an
+event key."""
 KNOWN = "#known"
 """From when on an event is known, µs since the epoch; only there if that matters."""
 SEQUENCE, TIE = "_sequence", "_tie"
@@ -137,8 +138,11 @@ class WindowFrames:
         fields = self._view.aggregated_fields
         columns = [taken.column(value_name(number)) for number, _ in enumerate(fields)]
         layout = algebra_of(self._view).layout
-        sequences, ties = _integers(taken, SEQUENCE), _integers(taken, TIE)
-        return events_of(layout, columns, chunk.at[rows], sequences, ties)
+        at = chunk.at[rows]
+        if not self._view.event_key:
+            # Times are ascending then, and nothing else is needed to order them.
+            return events_of(layout, columns, at)
+        return events_of(layout, columns, at, _integers(taken, SEQUENCE), _integers(taken, TIE))
 
 
 def _whole_keys(batches: Iterable[pa.RecordBatch], keys: Sequence[str]) -> Iterator[pa.Table]:

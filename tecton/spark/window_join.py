@@ -54,14 +54,17 @@ def add_windows(
             for key, field in zip(keys, view.key_fields, strict=True)
         ),
         at.alias(AT),
-        F.lit(1).alias(KIND),
+        F.lit(1).cast("tinyint").alias(KIND),
         F.struct(*(column(name) for name in carried.columns)).alias(CARRIED),
     )
     united = _events(view, keys, rows, as_known).unionByName(questions, allowMissingColumns=True)
-    order = [*keys, AT, KIND, _SEQUENCE, _TIE, IDENTITY]
+    order = [*keys, AT, KIND, _SEQUENCE, *([_TIE] if view.event_key else [])]
     ordered = united.repartition(*(column(key) for key in keys)).sortWithinPartitions(
         *(column(name) for name in order)
     )
+    if not view.event_key:
+        # It has done its work, and sending columns to Python is most of all work.
+        ordered = ordered.drop(_SEQUENCE)
     types = {field.name: field.dtype for field in view.features}
     answer = Struct([Field(name, types[name]) for name in features])
     schema = carried.withColumn(result, F.lit(None).cast(answer.spark)).schema
@@ -75,10 +78,9 @@ def _events(view: AppliedView, keys: Sequence[str], rows: DataFrame, as_known: b
     selected = rows.select(
         *(column(field.name).alias(key) for key, field in zip(keys, view.key_fields, strict=True)),
         micros.alias(AT),
-        F.lit(0).alias(KIND),
+        F.lit(0).cast("tinyint").alias(KIND),
         F.col(_SEQUENCE),
-        F.col(_TIE),
-        _identity(view).alias(IDENTITY),
+        *([F.col(_TIE), _identity(view).alias(IDENTITY)] if view.event_key else []),
         *known,
         *(
             _value(view, number).alias(value_name(number))
@@ -90,8 +92,6 @@ def _events(view: AppliedView, keys: Sequence[str], rows: DataFrame, as_known: b
 
 def _identity(view: AppliedView) -> Column:
     """64 bits of the event key; nulls count, or ("a", null) would be (null, "a")."""
-    if not view.event_key:
-        return F.lit(0).cast("bigint")
     parts = [part for name in view.event_key for part in (column(name).isNull(), column(name))]
     return F.xxhash64(*parts)
 
