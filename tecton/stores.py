@@ -8,7 +8,7 @@ Timestamps are µs since the epoch, UTC. Any method may raise `StoreUnavailable`
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, NamedTuple, Protocol
 
 from tecton.access import AccessState
@@ -188,6 +188,14 @@ class OnlineStore(WindowStore, Protocol):
 
         Raises:
             ViewNotLoaded: One of the views is not marked as loaded.
+        """
+
+    def keys(self, view: str) -> Iterator[str]:
+        """
+        The join keys of which the store has something in a view, some maybe twice.
+
+        Those that come or go meanwhile may be among them or not. Looks at every key of the store,
+        some at a time.
         """
 
     def begin_load(self, view: str) -> str:
@@ -377,6 +385,60 @@ class DeltaLogs(Protocol):
 
     def folders(self, path: str) -> Sequence[str]:
         """The names of the folders that stand directly in the folder *path*, sorted."""
+
+
+class Kept(NamedTuple):
+    """What a push table must keep.
+
+    Args:
+        since: Records of earlier days may go; None: none may.
+        taken: But never those of batches above this one, which some offline table lacks.
+    """
+
+    since: date | None
+    taken: int
+
+
+class Tidied(NamedTuple):
+    """What maintenance has done to a table, in files.
+
+    Args:
+        path: The table's, relative to the store.
+        joined: Small files that are one or a few now.
+        forgotten: Files whose records nobody needs any more.
+        removed: Files without a use that left the disk.
+    """
+
+    path: str
+    joined: int
+    forgotten: int
+    removed: int
+
+    def __str__(self) -> str:
+        done = []
+        if self.joined:
+            done.append(f"{self.joined:,} files joined")
+        if self.forgotten:
+            done.append(f"{self.forgotten:,} files of old records dropped")
+        if self.removed:
+            done.append(f"{self.removed:,} unused files removed")
+        return f"{self.path}: {', '.join(done) or 'nothing to do'}"
+
+
+class TableCare(Protocol):
+    """Keeps Delta tables small and fast beside whatever writes and reads them."""
+
+    def push_table(self, path: str, today: date, kept: Kept) -> Tidied:
+        """Join the small files of days before *today*, drop what need not be kept."""
+
+    def appended_table(self, path: str) -> Tidied | None:
+        """Join the small files of a table that is kept for ever; None if there is no table."""
+
+    def scattered(self, path: str, most: int) -> Sequence[tuple[str, str]]:
+        """The partitions (origin, date) of an offline table with more than *most* small files."""
+
+    def unused(self, path: str) -> int:
+        """How many files of a table no read and no stream can need any more."""
 
 
 class Run(NamedTuple):

@@ -205,6 +205,11 @@ class InMemoryOnlineStore:
         """Nothing is ever untidy here."""
         return self.windows.tidy()
 
+    def keys(self, view: str) -> Iterator[str]:
+        """The join keys of which there is something in a view."""
+        self._check()
+        yield from [key for name, key in [*self.rows, *self.windows.events] if name == view]
+
     def begin_load(self, view: str) -> str:
         """Say that all rows of a view are going to be offered."""
         self._check()

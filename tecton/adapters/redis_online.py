@@ -39,6 +39,8 @@ ROWS_PER_SCRIPT = 1000
 SCRIPTS_PER_CALL = 8
 """Of a cluster; its nodes share them."""
 
+KEYS_PER_WALK = 1000
+
 LOAD_MS = 7 * 24 * 3_600_000
 """No load takes longer than a week."""
 
@@ -131,6 +133,18 @@ class RedisOnlineStore:
     def tidy(self) -> int:
         """Seal what is closed of windows, of some keys."""
         return self._windows.tidy()
+
+    def keys(self, view: str) -> Iterator[str]:
+        """The join keys of which there is something in a view."""
+        for tag in self._tags:
+            prefix = row_key(tag, view, "")
+            cursor = 0
+            while True:
+                answer = self._redis.ask(_walk(prefix, cursor))
+                cursor, names = int(answer[0]), answer[1]
+                yield from (name.decode()[len(prefix) :] for name in names)
+                if not cursor:
+                    break
 
     def begin_load(self, view: str) -> str:
         """Say that all rows of a view are going to be offered."""
@@ -227,6 +241,11 @@ def _offer(tag: str, rows: Sequence[FeatureRow], chain: _Chain | None = None) ->
     keys.insert(0, watermark_key(tag, chain.log))
     arguments = [1, chain.previous, chain.batch_no, *arguments]
     return _UPSERT.on(keys, *arguments, singly=singly if rows else None)
+
+
+def _walk(prefix: str, cursor: int) -> Command:
+    """Asks the node of a bucket for some of its keys that begin so, from a cursor on."""
+    return Command(("SCAN", cursor, "MATCH", f"{prefix}*", "COUNT", KEYS_PER_WALK), prefix)
 
 
 def _stored(value: bytes) -> Stored:

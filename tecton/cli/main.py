@@ -22,6 +22,7 @@ from tecton.cli.jobs import materialize, redis
 from tecton.cli.render import printable
 from tecton.cli.replay import replay
 from tecton.cli.session import Session
+from tecton.cli.verify import verify_consistency
 from tecton.cli.workspaces import workspace
 from tecton.errors import DefinitionError, TectonError
 
@@ -48,6 +49,7 @@ for _command in (
     redis,
     materialize,
     replay,
+    verify_consistency,
 ):
     cli.add_command(_command)
 
