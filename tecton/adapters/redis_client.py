@@ -5,7 +5,8 @@ Connections to Redis: what a URL means, time-outs, retries.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from ssl import TLSVersion
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -22,6 +23,7 @@ from tecton.errors import SettingsError
 from tecton.redis_urls import node_urls
 
 TIMEOUT_SECONDS = 5.0
+MAX_TIMEOUT_SECONDS = 3600.0
 
 MAX_CONNECTIONS = 10_000
 """A thread waits for the server, never for a connection."""
@@ -92,6 +94,7 @@ def _pool(url: str) -> redis.ConnectionPool:
     """Connects to one server; what its URL says is checked at once."""
     try:
         pool = redis.ConnectionPool.from_url(url, **_options(url))
+        _check(pool.connection_kwargs)
         pool.connection_class(**pool.connection_kwargs)
     except (TypeError, ValueError, redis.RedisError) as exc:
         # The driver's message may quote the URL, so a password: only an option's name is shown.
@@ -103,6 +106,24 @@ def _pool(url: str) -> redis.ConnectionPool:
             "lists those of use"
         ) from None
     return pool
+
+
+def _check(options: Mapping[str, Any]) -> None:
+    """
+    Refuse what the driver would take, and stumble over in the middle of a request.
+
+    Raises:
+        ValueError: An option, named as the driver does it.
+    """
+    for name in ("socket_timeout", "socket_connect_timeout"):
+        if not 0 < options[name] <= MAX_TIMEOUT_SECONDS:
+            raise ValueError(f"'{name}'")
+    if options.get("decode_responses"):
+        raise ValueError("'decode_responses': rows are no text")
+    if options.get("encoding", "utf-8").lower() not in ("utf-8", "utf8"):
+        raise ValueError("'encoding'")
+    if options.get("ssl_min_version") is not None:
+        TLSVersion(options["ssl_min_version"])
 
 
 def _cluster(urls: Sequence[str]) -> redis.RedisCluster:

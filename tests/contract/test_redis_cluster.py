@@ -308,7 +308,15 @@ def test_cluster_has_no_databases() -> None:
 
 
 @pytest.mark.parametrize("scheme", ["redis", "redis+cluster"])
-@pytest.mark.parametrize("option", ["socket_timeout=swordfish", "swordfish=1", "ssl_ca_certs=x"])
+@pytest.mark.parametrize(
+    "option",
+    [
+        *("socket_timeout=swordfish", "swordfish=1", "ssl_ca_certs=x"),
+        # The driver takes these, and fails in the middle of a request.
+        *("socket_timeout=nan", "socket_timeout=-1", "socket_connect_timeout=1e99"),
+        *("decode_responses=true", "encoding=utf-16"),
+    ],
+)
 def test_wrong_option_of_the_url_is_named(scheme: str, option: str) -> None:
     """But neither its value nor the password."""
     with pytest.raises(SettingsError, match="option") as error:
