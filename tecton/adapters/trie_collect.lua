@@ -45,35 +45,48 @@ local function take(entries, at, segment, last, name, level, start, digits)
   elseif segment and head % 2 == 1 then
     take_entries(entries, at, at + 1 + summary_width, segment)
     local more = redis.call('HGET', key, '\255' .. name)
-    further[segment][#further[segment] + 1] = pack('>I4', #more) .. more
+    local found = further[segment]
+    found[#found + 1] = pack('>I4', #more)
+    found[#found + 1] = more
   else
     take_all(name, segment, level, start, digits)
   end
+end
+
+-- The slot of a directory at which the segment after `here` begins, and the least head of it.
+local function border_after(here, start, unit)
+  if here == 1 then
+    return math.huge, math.huge
+  end
+  local border = (edges[here - 1] + 1 - start) / unit
+  return border, 16 * math.ceil(border)
 end
 
 -- Take the parts in a directory; all are in `segment` if it is given.
 take_all = function(name, segment, level, start, digits)
   local entries = redis.call('HGET', key, name)
   local unit = level > 0 and 2 ^ unit_of(level) or 1
-  -- The segment of what comes, and the slot at which the next one begins; 16: none does.
-  local here, border = segment, 16
+  local here, border, turn = segment, math.huge, math.huge
   if not segment then
-    here, border = segments + 1, (edges[segments] + 1 - start) / unit
+    -- None: what comes is too old.
+    here = segments + 1
+    border, turn = border_after(here, start, unit)
   end
   local taken = 1
   for at = 1, #entries, 1 + summary_width do
     local head = byte(entries, at)
-    local slot = floor(head / 16)
-    while slot >= border do
+    while head >= turn do
       take_entries(entries, taken, at, here)
       taken, here = at, here - 1
-      border = here > 1 and (edges[here - 1] + 1 - start) / unit or 16
+      border, turn = border_after(here, start, unit)
     end
-    local is_across = slot + 8 > border and slot + 2 ^ (floor(head / 4) % 4) > border
+    -- It covers 8 slots at most.
+    local is_across = head >= turn - 128
+      and floor(head / 16) + 2 ^ (floor(head / 4) % 4) > border
     if is_across or here <= segments and (head % 2 == 0 or is_bulky == 1) then
       take_entries(entries, taken, at, here)
       taken = at + 1 + summary_width
-      local bits = floor(head / 4) % 4
+      local slot, bits = floor(head / 16), floor(head / 4) % 4
       local _, last = range_in(level, start, slot, bits)
       local child = name_in(level, start, digits, slot, bits)
       local where = not is_across and here or nil
