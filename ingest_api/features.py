@@ -9,7 +9,7 @@ import time
 from flask import Flask, Response
 
 from ingest_api import wire
-from ingest_api.rates import charge
+from ingest_api.rates import charge_request
 from ingest_api.service import Service, json_answer
 
 API = "/api/v1/"
@@ -25,8 +25,8 @@ def add_features(app: Flask, service: Service) -> None:
     def get_features() -> Response:
         started = time.perf_counter()
         account = service.caller()
+        charge_request(service.settings, service.requests, account)
         asked = wire.feature_request(service.body(), service.settings)
-        charge(service.settings, service.requests, account, 0)
         values = service.serving.get_features(
             asked.workspace, asked.service, asked.join_keys, account, service.clock()
         )

@@ -11,7 +11,7 @@ from flask import Flask, Response, request
 
 from ingest_api import wire
 from ingest_api.log import note
-from ingest_api.rates import charge
+from ingest_api.rates import charge_records, charge_request
 from ingest_api.service import Service, json_answer
 from tecton.access import ServiceAccount
 from tecton.idempotency import answer_once
@@ -27,6 +27,7 @@ def add_ingest(app: Flask, service: Service) -> None:
 
     def ingest() -> Response:
         account = service.caller()
+        charge_request(service.settings, service.requests, account)
         body = service.body()
         key = request.headers.get("Idempotency-Key")
         if key is None:
@@ -45,7 +46,7 @@ def _take(service: Service, account: ServiceAccount, body: bytes) -> bytes:
     asked = wire.ingest_request(body, service.settings)
     records = sum(map(len, asked.records.values()))
     note(workspace=asked.workspace[:NAME_SHOWN], records=records, dry_run=asked.dry_run)
-    charge(service.settings, service.requests, account, records)
+    charge_records(service.settings, service.requests, account, records)
     counts = service.ingest(asked, account)
     if not asked.dry_run:
         _count(service, account, asked, counts)

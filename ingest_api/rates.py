@@ -12,9 +12,26 @@ from tecton.settings import Settings
 from tecton.stores import Bucket, RequestStore
 
 
-def charge(settings: Settings, store: RequestStore, account: ServiceAccount, records: int) -> None:
+def charge_request(settings: Settings, store: RequestStore, account: ServiceAccount) -> None:
     """
-    Count a request against its account's rates.
+    Count a request against its account's rate, whatever becomes of it.
+
+    Args:
+        settings: The rates.
+        store: The buckets.
+        account: Who asks.
+
+    Raises:
+        RateLimited: The account has to wait.
+    """
+    _charge(store, account, "requests", settings.requests_per_second, 1)
+
+
+def charge_records(
+    settings: Settings, store: RequestStore, account: ServiceAccount, records: int
+) -> None:
+    """
+    Count records against their account's rate.
 
     Args:
         settings: The rates.
@@ -25,13 +42,13 @@ def charge(settings: Settings, store: RequestStore, account: ServiceAccount, rec
     Raises:
         RateLimited: The account has to wait.
     """
-    rates = {
-        "requests": (settings.requests_per_second, 1),
-        "records": (settings.records_per_second, records),
-    }
+    _charge(store, account, "records", settings.records_per_second, records)
+
+
+def _charge(store: RequestStore, account: ServiceAccount, name: str, rate: int, taken: int) -> None:
+    if not rate:
+        return
     # A bucket holds a second's worth, so no burst is longer than that.
-    buckets = [Bucket(name, rate, rate, taken) for name, (rate, taken) in rates.items() if rate]
-    seconds = store.spend(account.id, buckets) if buckets else 0
+    seconds = store.spend(account.id, [Bucket(name, rate, rate, taken)])
     if seconds > 0:
-        listed = " and ".join(f"{bucket.rate} {bucket.name}" for bucket in buckets)
-        raise RateLimited(f"this key may send {listed} a second", math.ceil(seconds))
+        raise RateLimited(f"this key may send {rate} {name} a second", math.ceil(seconds))

@@ -73,6 +73,22 @@ def test_reads_count_as_requests(limited: World) -> None:
     assert (refused.status_code, refused.json["code"]) == (429, 8)
 
 
+def test_bad_requests_count_as_requests(limited: World) -> None:
+    """Whoever floods the service with what it refuses is told to wait, too."""
+    answers = [limited.send(b"no JSON") for _ in range(20)]
+    assert {answer.status_code for answer in answers} == {400, 429}
+
+
+def test_repeated_answers_count_as_requests(limited: World) -> None:
+    """An `Idempotency-Key` is no way around the rate; records count when they are taken only."""
+    headers = {"Idempotency-Key": "a"}
+    body = request(300)
+    answers = [limited.send(body, **headers) for _ in range(20)]
+    assert {answer.status_code for answer in answers} == {200, 429}
+    refused = [answer for answer in answers if answer.status_code == 429]
+    assert all("2 requests a second" in answer.text for answer in refused)
+
+
 def test_bucket_fills_again(limited: World) -> None:
     """What is refused takes nothing, and the wait that is named is enough."""
     store = limited.backend.requests
