@@ -16,6 +16,7 @@ from pathlib import Path
 from tecton.applied import AppliedView, WorkspaceState
 from tecton.bootstrap import Backend, open_online
 from tecton.errors import JobFailed, NotFound
+from tecton.functions.transformation import turned_off
 from tecton.locations import BatchRules
 from tecton.settings import Settings
 from tecton.spark.failures import FAILURES, one_line
@@ -96,7 +97,7 @@ def _state(backend: Backend, workspace: str) -> WorkspaceState:
         raise NotFound(f"there is no workspace {workspace} in the store {backend.settings.store}")
     if not state.live:
         raise JobFailed(f"{workspace} is a development workspace, which does not materialise")
-    return state
+    return state if backend.settings.functions else turned_off(state)
 
 
 def _stores(backend: Backend, state: WorkspaceState) -> JobStores:

@@ -14,6 +14,7 @@ from tecton.applied import AppliedService, AppliedSource, AppliedView, Workspace
 from tecton.bootstrap import Backend
 from tecton.client import Client
 from tecton.errors import NotFound
+from tecton.functions.transformation import turned_off
 from tecton.locations import BatchRules
 from tecton.settings import Settings
 
@@ -40,7 +41,7 @@ def get_workspace(name: str, settings: Settings | None = None) -> Workspace:
     state = backend.registry.latest(name)
     if state is None or state.deleted:
         raise NotFound(f"there is no workspace {name}; `tecton workspace list` shows them")
-    return Workspace(backend, state)
+    return Workspace(backend, state if settings.functions else turned_off(state))
 
 
 class Workspace:

@@ -9,12 +9,15 @@ from functools import cached_property
 from typing import Any, NamedTuple, Protocol
 
 import msgspec
+from msgspec.structs import replace
 
-from tecton.applied import AppliedFunction, AppliedSource, AppliedView, Column
+from tecton.applied import AppliedFunction, AppliedSource, AppliedView, Column, WorkspaceState
 from tecton.errors import FunctionsUnavailable
 from tecton.names import EVENT_COLUMN
 from tecton.types import Field
 
+OFF = "off"
+"""The mode of a function that must not run here."""
 TURNED_OFF = "functions are turned off (TECTON_FUNCTIONS=off)"
 
 MAX_ROWS = 1_000
@@ -66,6 +69,17 @@ def transformation_of(view: AppliedView, source: AppliedSource) -> Transformatio
         values=view.columns,
         event_key=source.event_key,
     )
+
+
+def turned_off(state: WorkspaceState) -> WorkspaceState:
+    """A workspace whose functions must not run here."""
+    views = (
+        view
+        if view.function is None
+        else replace(view, function=replace(view.function, mode=OFF, source=""))
+        for view in state.views
+    )
+    return replace(state, views=tuple(views))
 
 
 class Row(NamedTuple):

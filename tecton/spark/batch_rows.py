@@ -10,12 +10,13 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
-from tecton.applied import AppliedView
+from tecton.applied import AppliedSource, AppliedView
 from tecton.periods import Period
 from tecton.rows import JOIN_KEY_MAX_BYTES
 from tecton.spark.columns import column, only_row
 from tecton.spark.encoding import BODY, EVENT, event_fields, with_bodies
 from tecton.spark.offline_table import row_columns
+from tecton.spark.returned import period_records
 from tecton.timestamps import micros_of
 from tecton.types import String
 
@@ -27,16 +28,13 @@ class Counts(NamedTuple):
         rows: All: those with a timestamp in the period or with none at all.
         keyless: Those with a null join key or timestamp; they belong to nobody.
         refused: Those with a join key that the online contract refuses.
+        usable: Those that become feature rows, before identities collapse.
     """
 
     rows: int
     keyless: int
     refused: int
-
-    @property
-    def usable(self) -> int:
-        """Those that become feature rows, before identities collapse."""
-        return self.rows - self.keyless - self.refused
+    usable: int
 
 
 def count_rows(
@@ -59,7 +57,39 @@ def count_rows(
         F.count_if(~keyless & _is_refused(view, key_bytes)).alias("refused"),
     )
     found = only_row(counted)
-    return Counts(found["rows"], found["keyless"], found["refused"])
+    total, keyless, refused = found["rows"], found["keyless"], found["refused"]
+    return Counts(total, keyless, refused, total - keyless - refused)
+
+
+def count_returned(
+    rows: DataFrame,
+    returned: DataFrame,
+    source: AppliedSource,
+    view: AppliedView,
+    period: Period,
+    key_bytes: int,
+) -> Counts:
+    """
+    Count a period's source rows, and what a view's function returned for them.
+
+    Args:
+        rows: Of the batch source.
+        returned: The rows of the period that the function returned.
+        source: The source.
+        view: The view.
+        period: What is counted; rows without a timestamp are counted in every period.
+        key_bytes: The longest join key.
+    """
+    assert source.batch is not None, "there are batch rows"  # noqa: S101
+    is_keyless = column(source.batch.timestamp_field).isNull()
+    keyless = only_row(rows.agg(F.count_if(is_keyless).alias("n")))["n"]
+    chosen = only_row(period_records(rows, source, view, period).agg(F.count(F.lit(1)).alias("n")))
+    counted = returned.agg(
+        F.count(F.lit(1)).alias("rows"), F.count_if(_is_refused(view, key_bytes)).alias("refused")
+    )
+    found = only_row(counted)
+    usable = found["rows"] - found["refused"]
+    return Counts(chosen["n"] + keyless, keyless, found["refused"], usable)
 
 
 def period_rows(

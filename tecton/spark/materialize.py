@@ -8,6 +8,7 @@ replaced as a whole, and the online store keeps what is most recent.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -15,10 +16,11 @@ from pyspark.sql import functions as F
 from tecton.applied import AppliedSource, AppliedView, WorkspaceState
 from tecton.periods import Period
 from tecton.rows import batch_sequence
-from tecton.spark.batch_rows import count_rows, period_rows
+from tecton.spark.batch_rows import Counts, count_returned, count_rows, period_rows
 from tecton.spark.columns import column
 from tecton.spark.offline_table import BATCH, OfflineTable
 from tecton.spark.online_load import load_online
+from tecton.spark.returned import kept, period_records, returned_rows
 from tecton.spark.sources import read_batch
 from tecton.spark.tables import JobStores
 from tecton.timestamps import from_micros, micros_of
@@ -88,7 +90,26 @@ def materialize(
     """
     began = stores.clock()
     rows = read_batch(stores.spark, source, stores.rules.roots)
-    counts = count_rows(rows, view, period, stores.rules.key_bytes)
+    if view.function is None:
+        counts = count_rows(rows, view, period, stores.rules.key_bytes)
+        return _replace(stores, state, view, period, began, rows, counts)
+    records = period_records(rows, source, view, period)
+    returned = returned_rows(records, source, view, period=period)
+    with kept(returned, view):
+        counts = count_returned(rows, returned, source, view, period, stores.rules.key_bytes)
+        return _replace(stores, state, view, period, began, returned, counts)
+
+
+def _replace(
+    stores: JobStores,
+    state: WorkspaceState,
+    view: AppliedView,
+    period: Period,
+    began: datetime,
+    rows: DataFrame,
+    counts: Counts,
+) -> BatchReport:
+    """Write a period's rows; *rows* have the columns of a feature row."""
     table = stores.offline_table(state, view)
     # Also where the clock has gone back since the last run, this one is the later.
     run = max(micros_of(began), table.last_run(period) + 1 if view.offline else 0)
@@ -98,7 +119,7 @@ def materialize(
     if view.offline:
         is_written = table.replace(unique, period, run, f"batch rows of {period}")
         unique = _written(table, sequence, period) if is_written else unique
-    kept = unique.count() if is_written else 0
+    count = unique.count() if is_written else 0
     online = 0
     if is_written and view.online:
         now = stores.clock()
@@ -112,8 +133,8 @@ def materialize(
         view=view.name,
         period=period,
         rows=counts.rows,
-        kept=kept,
-        collapsed=counts.usable - kept if is_written else 0,
+        kept=count,
+        collapsed=counts.usable - count if is_written else 0,
         keyless=counts.keyless,
         refused=counts.refused,
         online=online,

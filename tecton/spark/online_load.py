@@ -46,8 +46,7 @@ def load_online(
 
 def _events(rows: DataFrame, view: AppliedView) -> DataFrame:
     micros = F.unix_micros(column(view.timestamp_field)).alias(MICROS)
-    fields = (*view.key_fields, *view.value_fields)
-    columns = [column(field.name) for field in fields]
+    columns = [column(field.name) for field in view.row_fields]
     keys = columns[: len(view.key_fields)]
     # The events of a key together and in order: the store then writes each of its nodes once.
     return (

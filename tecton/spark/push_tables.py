@@ -13,7 +13,9 @@ from pyspark.sql import functions as F
 from tecton.applied import AppliedSource, AppliedView, WorkspaceState, push_path
 from tecton.spark.columns import column, ddl
 from tecton.spark.offline_table import row_fields
+from tecton.spark.returned import returned_rows
 from tecton.stores import DeltaLogs
+from tecton.types import Field, Int64
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,10 @@ def feature_rows(pushed: DataFrame, source: AppliedSource, view: AppliedView) ->
     parsed = pushed.where(F.col("source") == source.id).select(
         record.alias("#record"), F.col("sequence").alias("_sequence")
     )
+    if view.function is not None:
+        records = parsed.select("#record.*", "_sequence")
+        rows = returned_rows(records, source, view, carried=[Field("_sequence", Int64)])
+        return rows.withColumn("_tie", F.lit(0))
     return parsed.select(
         *(column("#record").getField(f.name).alias(f.name) for f in row_fields(view)),
         F.col("_sequence"),

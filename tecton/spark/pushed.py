@@ -16,6 +16,7 @@ from pyspark.sql import functions as F
 from tecton.applied import AppliedSource, AppliedView, WorkspaceState
 from tecton.spark.online_load import load_online
 from tecton.spark.push_tables import PushTable, feature_rows, pin_push_tables, read_pushed
+from tecton.spark.returned import kept
 from tecton.spark.tables import JobStores
 
 
@@ -74,9 +75,10 @@ def add_pushed(
     assert fresh is not None, "there are batches above"  # noqa: S101
     batch_no = F.col("batch_no")
     wanted = (batch_no > taken) & (batch_no <= table.last_batch) & (F.col("source") == source.id)
-    fresh = fresh.where(wanted)
-    offline.add_pushed(feature_rows(fresh, source, view), table.writer, table.last_batch)
-    return fresh.count()
+    rows = feature_rows(fresh.where(wanted), source, view)
+    with kept(rows, view):
+        offline.add_pushed(rows, table.writer, table.last_batch)
+        return rows.count()
 
 
 def add_all_pushed(stores: JobStores, state: WorkspaceState, view: AppliedView) -> int:

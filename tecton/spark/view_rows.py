@@ -16,6 +16,7 @@ from tecton.spark.batch_rows import period_rows
 from tecton.spark.columns import column, ddl
 from tecton.spark.offline_table import row_columns, row_fields
 from tecton.spark.push_tables import feature_rows, pin_push_tables, read_pushed
+from tecton.spark.returned import period_records, returned_rows
 from tecton.spark.sources import read_batch
 from tecton.spark.tables import StoreTables
 from tecton.stores import is_backfilled
@@ -94,6 +95,8 @@ def _computed(tables: StoreTables, state: WorkspaceState, view: AppliedView) -> 
     frames = []
     if source.batch is not None:
         rows = read_batch(tables.spark, source, tables.rules.roots)
+        if view.function is not None:
+            rows = returned_rows(period_records(rows, source, view, None), source, view)
         frames.append(period_rows(rows, view, _COMPUTED_SEQUENCE, key_bytes=tables.rules.key_bytes))
     if pushed is not None:
         frames.append(feature_rows(pushed, source, view))
