@@ -72,8 +72,8 @@ take_all = function(name, segment, level, start, digits)
     here = segments + 1
     border, turn = border_after(here, start, unit)
   end
-  local taken = 1
-  for at = 1, #entries, 1 + summary_width do
+  local taken, step, takes_each = 1, 1 + summary_width, is_bulky == 1
+  for at = 1, #entries, step do
     local head = byte(entries, at)
     while head >= turn do
       take_entries(entries, taken, at, here)
@@ -83,9 +83,9 @@ take_all = function(name, segment, level, start, digits)
     -- It covers 8 slots at most.
     local is_across = head >= turn - 128
       and floor(head / 16) + 2 ^ (floor(head / 4) % 4) > border
-    if is_across or here <= segments and (head % 2 == 0 or is_bulky == 1) then
+    if is_across or (head % 2 == 0 or takes_each) and here <= segments then
       take_entries(entries, taken, at, here)
-      taken = at + 1 + summary_width
+      taken = at + step
       local slot, bits = floor(head / 16), floor(head / 4) % 4
       local _, last = range_in(level, start, slot, bits)
       local child = name_in(level, start, digits, slot, bits)
