@@ -8,7 +8,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Any, NamedTuple
 
 from tecton.access import new_key
-from tecton.applied import WorkspaceState
+from tecton.applied import AppliedAggregation, WorkspaceState
 from tecton.testing import build_service, build_source, build_state, build_view
 from tecton.types import Array, Bool, Field, Float64, Int64, Map, String, Struct, Timestamp
 
@@ -31,6 +31,13 @@ TYPES = (
     Field("map", Map(String, Float64)),
 )
 
+WINDOWS = tuple(
+    AppliedAggregation(
+        name=f"count_{days}d", column="clicked", function="count", time_window=timedelta(days=days)
+    )
+    for days in (1, 3)
+)
+
 
 def workspaces() -> tuple[WorkspaceState, WorkspaceState]:
     """What is applied while the table is gone through: the workspaces `live` and `dev`."""
@@ -38,12 +45,15 @@ def workspaces() -> tuple[WorkspaceState, WorkspaceState]:
     all_types = build_source("all_types", TYPES)
     lonely = build_source("lonely")
     offline_only = build_source("offline_only")
+    windowed = build_source("windowed")
     views = [
         build_view(ads),
         build_view(all_types, "all_types_fv"),
         build_view(offline_only, "offline_fv", online=False),
+        build_view(windowed, "windows_fv", ttl=None, aggregations=WINDOWS),
+        build_view(windowed, "newest_fv", ttl=timedelta(days=30)),
     ]
-    sources = [ads, all_types, lonely, offline_only]
+    sources = [ads, all_types, lonely, offline_only, windowed]
     live = build_state(sources, views, [build_service(views[0])], name="live")
     return live, build_state([ads], [], [], name="dev", live=False)
 
@@ -159,7 +169,8 @@ class Case(NamedTuple):
             return None
         (error,) = answer["recordErrors"]
         assert answer["workspaceName"] == "live"
-        assert (error["pushSourceName"], error["recordIndex"]) == ("all_types", 1)
+        (source,) = json.loads(self.data)["records"]
+        assert (error["pushSourceName"], error["recordIndex"]) == (source, 1)
         return error
 
 
@@ -473,6 +484,8 @@ VALUES = [
     Bad("timestamp", "1970-01-01T00:00:00Z", "outside of the serving TTL defined for"),
 ]
 
+_OUTSIDE = "outside of the serving TTL defined for Feature View"
+
 _MARK = "the value that Python does not write"
 
 
@@ -516,6 +529,26 @@ RECORDS = [
         Case(f"record {value!r}", _second(value), 400, "record must be an object", BAD_RECORD)
         for value in (None, [], [1], "x", 1, True)
     ],
+]
+
+
+WINDOWED = [
+    Case(
+        f"windows: {name}",
+        request(ad(days=2), {**ad(), **change}, source="windowed"),
+        400,
+        message,
+        BAD_RECORD,
+    )
+    for name, change, message in (
+        # Exactly at the bound: test_microsecond_too_far.
+        ("a bit too old", {"timestamp": stamp(days=3, minutes=1)}, f"{_OUTSIDE} windows_fv"),
+        ("much too old", {"timestamp": stamp(days=29)}, f"{_OUTSIDE} windows_fv"),
+        ("from tomorrow", {"timestamp": stamp(days=-1)}, "minutes ahead of the clock"),
+        ("no time", {"timestamp": None}, "field `timestamp` must not be null"),
+        ("no key", {"user_id": None}, "field `user_id` must not be null"),
+        ("fraction", {"clicked": 1.5}, "expected Int64"),
+    )
 ]
 
 
@@ -624,5 +657,5 @@ PLACES = [
     ],
 ]
 
-CASES = [*ENVELOPES, *KEYS, *REFUSED_ROLES, *RECORDS, *READS, *PLACES]
+CASES = [*ENVELOPES, *KEYS, *REFUSED_ROLES, *RECORDS, *WINDOWED, *READS, *PLACES]
 """All of them; no two have one name."""

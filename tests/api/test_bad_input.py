@@ -67,16 +67,22 @@ def test_cases_have_names_of_their_own() -> None:
     assert len(names) > 300
 
 
+ADS = "impressions_event_source"
+
+
 @pytest.mark.parametrize(
-    ("change", "message"),
+    ("source", "change", "message"),
     [
-        ({"minutes": -10, "microseconds": -1}, "is more than 10 minutes ahead of the clock"),
-        ({"days": 7, "microseconds": 1}, "outside of the serving TTL defined for"),
+        (ADS, {"minutes": -10, "microseconds": -1}, "is more than 10 minutes ahead of the clock"),
+        (ADS, {"days": 7, "microseconds": 1}, "outside of the serving TTL defined for"),
+        ("windowed", {"days": 3}, "outside of the serving TTL defined for"),
     ],
 )
-def test_microsecond_too_far(world: World, change: dict[str, float], message: str) -> None:
-    """The bounds of time are exact."""
-    answer = world.send(request(ad(**change)))
+def test_microsecond_too_far(
+    world: World, source: str, change: dict[str, float], message: str
+) -> None:
+    """The bounds of time are exact; a window is open where it begins."""
+    answer = world.send(request(ad(**change), source=source))
     assert (answer.status_code, len(answer.json["recordErrors"])) == (400, 1)
     assert message in answer.json["recordErrors"][0]["errorMessage"]
 
@@ -163,3 +169,9 @@ def test_tolerance_is_inclusive(world: World) -> None:
     """Exactly at the ttl and exactly ten minutes ahead are accepted (dry run)."""
     records = [ad(days=7), ad(minutes=-10)]
     assert world.send(request(*records, dry_run=True)).status_code == 200
+
+
+def test_oldest_microsecond_of_a_window_is_accepted(world: World) -> None:
+    """As old as the longest window but for a microsecond (dry run)."""
+    record = ad(days=3, microseconds=-1)
+    assert world.send(request(record, source="windowed", dry_run=True)).status_code == 200
