@@ -148,7 +148,8 @@ class WindowStore(Protocol):
 
     def tidy(self) -> int:
         """
-        Do what makes reads of aggregates cheap, for keys whose rows this object has offered.
+        Do what makes reads of aggregates cheap, for keys that this object has met: whose events it
+        has offered, or that were dear to read.
 
         Answers are right without. Answers how many keys are left for another call.
         """
@@ -428,10 +429,10 @@ class Tidied(NamedTuple):
 class TableCare(Protocol):
     """Keeps Delta tables small and fast beside whatever writes and reads them."""
 
-    def push_table(self, path: str, today: date, kept: Kept) -> Tidied:
-        """Join the small files of days before *today*, drop what need not be kept."""
+    def push_table(self, path: str, now: datetime, kept: Kept) -> Tidied:
+        """Join the small files of days that are over, drop what need not be kept."""
 
-    def appended_table(self, path: str) -> Tidied | None:
+    def appended_table(self, path: str, now: datetime) -> Tidied | None:
         """Join the small files of a table that is kept for ever; None if there is no table."""
 
     def scattered(self, path: str, most: int) -> Sequence[tuple[str, str]]:
