@@ -20,6 +20,7 @@ from tecton.aggregates import applied_aggregation
 from tecton.applied import (
     AppliedAggregation,
     AppliedEntity,
+    AppliedFunction,
     AppliedService,
     AppliedSource,
     AppliedView,
@@ -38,6 +39,8 @@ from tecton.definitions import (
     StreamFeatureView,
     StreamSource,
 )
+from tecton.functions.capture import Captured, capture
+from tecton.names import EVENT_COLUMN
 from tecton.timestamps import EPOCH, from_micros, micros_of
 from tecton.types import Field, Timestamp
 
@@ -57,6 +60,7 @@ class Desired:
         views: With an empty id.
         services: Feature services.
         places: Where each object is defined, by kind and name, for messages.
+        warnings: Of what people should think twice, a sentence each.
     """
 
     entities: tuple[AppliedEntity, ...] = ()
@@ -64,6 +68,7 @@ class Desired:
     views: tuple[AppliedView, ...] = ()
     services: tuple[AppliedService, ...] = ()
     places: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, state: WorkspaceState) -> Desired:
@@ -85,15 +90,21 @@ def resolve(definitions: Sequence[Definition], root: Path) -> Desired:
         root: The feature repo, where relative paths start.
     """
     views = _of_kind(definitions, StreamFeatureView)
+    captured = {
+        id(view): capture(view.transformation, root)
+        for view in views
+        if view.transformation is not None
+    }
     return Desired(
         entities=_by_name([_entity(entity) for entity in _of_kind(definitions, Entity)]),
         sources=_by_name([_source(s, root) for s in _of_kind(definitions, StreamSource)]),
-        views=_by_name([_view(view) for view in views]),
+        views=_by_name([_view(view, captured.get(id(view))) for view in views]),
         services=_by_name([_service(s) for s in _of_kind(definitions, FeatureService)]),
         places={
             (type(definition).__name__, definition.name): place_of(definition, root)
             for definition in definitions
         },
+        warnings=tuple(dict.fromkeys(w for one in captured.values() for w in one.warnings)),
     )
 
 
@@ -142,9 +153,14 @@ def only_timestamp(fields: Sequence[Field]) -> str | None:
     return names[0] if len(names) == 1 else None
 
 
+def row_schema(view: StreamFeatureView) -> Sequence[Field]:
+    """The columns of a view's rows: those that its function returns, or else its source's."""
+    return (view.source.schema if view.transformation is None else view.schema) or ()
+
+
 def timestamp_of(view: StreamFeatureView) -> str:
     """The column with a view's event timestamp."""
-    return view.timestamp_field or only_timestamp(view.source.schema or ()) or ""
+    return view.timestamp_field or only_timestamp(row_schema(view)) or ""
 
 
 def join_keys_of(view: StreamFeatureView) -> tuple[str, ...]:
@@ -155,7 +171,7 @@ def join_keys_of(view: StreamFeatureView) -> tuple[str, ...]:
 def value_fields(view: StreamFeatureView) -> tuple[Field, ...]:
     """The columns that are neither a join key nor the timestamp: the values of a row."""
     apart = {*join_keys_of(view), timestamp_of(view)}
-    return tuple(field for field in view.source.schema or () if field.name not in apart)
+    return tuple(field for field in row_schema(view) if field.name not in apart)
 
 
 def aggregations_of(view: StreamFeatureView) -> tuple[AppliedAggregation, ...]:
@@ -223,8 +239,10 @@ def _batch(config: FileConfig, fields: Sequence[Field], root: Path) -> BatchRows
     )
 
 
-def _view(view: StreamFeatureView) -> AppliedView:
-    by_name = {field.name: field for field in view.source.schema or ()}
+def _view(view: StreamFeatureView, captured: Captured | None) -> AppliedView:
+    by_name = {field.name: field for field in row_schema(view)}
+    event_columns = _event_columns(view.source) if captured is not None else ()
+    event_key = tuple(column.name for column in event_columns)
     return AppliedView(
         **_described(view),
         id="",
@@ -236,7 +254,9 @@ def _view(view: StreamFeatureView) -> AppliedView:
         timestamp_field=timestamp_of(view),
         columns=tuple(Column.of(field) for field in value_fields(view)),
         aggregations=aggregations_of(view),
-        event_key=view.source.stream_config.event_key_names,
+        event_key=event_key or view.source.stream_config.event_key_names,
+        event_columns=event_columns,
+        function=None if captured is None else _function(view, captured),
         online=view.online,
         offline=view.offline,
         feature_start_time=_utc(view.feature_start_time),
@@ -247,6 +267,19 @@ def _view(view: StreamFeatureView) -> AppliedView:
         monitor_freshness=view.monitor_freshness,
         expected_feature_freshness=view.expected_feature_freshness,
         alert_email=view.alert_email,
+    )
+
+
+def _function(view: StreamFeatureView, captured: Captured) -> AppliedFunction:
+    return AppliedFunction(name=captured.name, mode=view.mode or "", source=captured.source)
+
+
+def _event_columns(source: StreamSource) -> tuple[Column, ...]:
+    """Where a view with a function keeps what its source's event key says."""
+    columns = {field.name: Column.of(field) for field in source.schema or ()}
+    return tuple(
+        Column(EVENT_COLUMN.format(name=name), columns[name].type)
+        for name in source.stream_config.event_key_names
     )
 
 

@@ -39,7 +39,10 @@ from tecton.types import show
 
 
 def check(
-    definitions: Sequence[Definition], root: Path, batch_roots: Sequence[str] = ()
+    definitions: Sequence[Definition],
+    root: Path,
+    batch_roots: Sequence[str] = (),
+    are_functions_on: bool = True,
 ) -> list[Problem]:
     """
     Find everything that is wrong in a feature repo.
@@ -48,6 +51,7 @@ def check(
         definitions: The objects at module level; those that they refer to are checked too.
         root: The repo's folder, where relative paths start.
         batch_roots: Where batch data must be; none: anywhere.
+        are_functions_on: May views have functions?
 
     Returns:
         The problems, in the order of files and lines; none if the repo can be applied.
@@ -57,7 +61,7 @@ def check(
     for definition in objects:
         what = f"{type(definition).__name__} {_shown_name(definition)}"
         where = place_of(definition, root)
-        findings = _findings(definition, root, batch_roots)
+        findings = _findings(definition, root, batch_roots, are_functions_on)
         found += [Problem(where, what, *finding) for finding in findings]
     found.extend(_same_names(objects, root))
     return sorted(dict.fromkeys(found), key=_place_order)
@@ -72,14 +76,16 @@ def _shown_name(definition: Definition) -> str:
     return definition.name if is_object_name(definition.name) else show(definition.name)
 
 
-def _findings(definition: Definition, root: Path, batch_roots: Sequence[str]) -> Findings:
+def _findings(
+    definition: Definition, root: Path, batch_roots: Sequence[str], are_functions_on: bool
+) -> Findings:
     yield from _described(definition)
     if isinstance(definition, Entity):
         yield from check_entity(definition)
     elif isinstance(definition, StreamSource):
         yield from check_source(definition, root, batch_roots)
     elif isinstance(definition, StreamFeatureView):
-        yield from check_view(definition)
+        yield from check_view(definition, root, are_functions_on)
     elif isinstance(definition, FeatureService):
         yield from check_service(definition)
     elif isinstance(definition, BatchSource):

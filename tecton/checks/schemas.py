@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tecton.checks.findings import Finding, Findings, expected
-from tecton.definitions import StreamSource
+from tecton.definitions import StreamFeatureView, StreamSource
 from tecton.names import COLUMN_NAME_RULE, RESERVED_COLUMNS, is_column_name
-from tecton.resolve import sequence
+from tecton.resolve import row_schema, sequence
 from tecton.types import (
     Array,
     Bool,
@@ -45,10 +45,11 @@ def check_schema(source: StreamSource) -> Findings:
     fields = sequence(source.schema)
     if not fields:
         yield expected("schema", "a list of Field (a PushConfig needs it)", source.schema)
-    yield from _fields(fields, "schema")
+    yield from check_fields(fields, "schema")
 
 
-def _fields(fields: Sequence[object], place: str) -> Findings:
+def check_fields(fields: Sequence[object], place: str) -> Findings:
+    """The rules of columns, and of the fields of a Struct."""
     names: set[str] = set()
     for field in fields:
         if not isinstance(field, Field):
@@ -73,7 +74,7 @@ def _type(dtype: object, place: str) -> Findings:
     elif isinstance(dtype, Struct):
         if not dtype.fields:
             yield Finding(place, "a Struct without fields holds nothing; give it fields")
-        yield from _fields(dtype.fields, place)
+        yield from check_fields(dtype.fields, place)
     elif not isinstance(dtype, DataType) or dtype not in SCALARS:
         yield expected(place, "a type of `tecton.types`", dtype)
 
@@ -83,6 +84,15 @@ def columns_of(source: StreamSource) -> Mapping[str, DataType]:
     if not isinstance(source, StreamSource) or list(check_schema(source)):
         return {}
     return {field.name: field.dtype for field in source.schema or ()}
+
+
+def row_columns_of(view: StreamFeatureView) -> Mapping[str, DataType]:
+    """The columns of a view's rows, none if their schema is wrong."""
+    if view.transformation is None:
+        return columns_of(view.source)
+    if not sequence(view.schema) or list(check_fields(sequence(view.schema), "schema")):
+        return {}
+    return {field.name: field.dtype for field in row_schema(view)}
 
 
 def listed(names: Sequence[str] | Mapping[str, Any]) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from tecton.checks.aggregations import check_aggregations
 from tecton.checks.findings import Finding, Findings, expected, is_a, is_text_mapping
-from tecton.checks.schemas import column_name, columns_of, listed
+from tecton.checks.schemas import column_name, listed, row_columns_of
 from tecton.checks.views import check_entities, value_types
 from tecton.definitions import FeatureReference, FeatureService, StreamFeatureView
 from tecton.names import OBJECT_NAME_RULE, is_object_name
@@ -137,7 +137,7 @@ def _service_keys(references: Sequence[FeatureReference]) -> Findings:
         view, key_map = reference.view, reference.join_key_map or {}
         if not _is_right(view) or not is_text_mapping(key_map):
             continue
-        columns = columns_of(view.source)
+        columns = row_columns_of(view)
         for key in join_keys_of(view):
             name = key_map.get(key, key)
             dtype = types.setdefault(name, columns[key])
@@ -151,7 +151,7 @@ def _service_keys(references: Sequence[FeatureReference]) -> Findings:
 
 def _is_right(view: StreamFeatureView) -> bool:
     """Can features and join keys of the view be trusted? What is wrong is reported there."""
-    columns = columns_of(view.source)
+    columns = row_columns_of(view)
     return (
         bool(columns)
         and not list(check_entities(view))

@@ -6,13 +6,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 from typing import Any
 
 from tecton.checks.aggregations import check_aggregations
 from tecton.checks.entities import is_right_entity
 from tecton.checks.findings import Finding, Findings, expected, is_a, is_positive_duration, is_text
-from tecton.checks.schemas import KEY_TYPES, check_timestamp, columns_of, listed
+from tecton.checks.schemas import (
+    KEY_TYPES,
+    check_timestamp,
+    columns_of,
+    listed,
+    row_columns_of,
+)
 from tecton.checks.sources import is_event_key
+from tecton.checks.transformations import check_transformation
 from tecton.definitions import (
     BatchTriggerType,
     Entity,
@@ -25,6 +33,7 @@ from tecton.resolve import join_keys_of, only_timestamp, sequence, timestamp_of,
 from tecton.timestamps import EPOCH, micros_of
 from tecton.types import DataType, Field
 
+_SCHEMA_OF = "the schema of StreamSource {name}"
 _LATEST = datetime.max.replace(tzinfo=timezone.utc)
 
 
@@ -45,9 +54,6 @@ def _is_given(value: object) -> bool:
 
 
 _LATER_VIEW_ARGUMENTS: dict[str, tuple[Callable[[Any], bool], str]] = {
-    "transformation": (_is_given, "views with a function cannot be applied yet"),
-    "mode": (_is_given, "transformations come with a later version"),
-    "schema": (_is_given, "transformations come with a later version"),
     "aggregation_interval": (
         _later_interval,
         "windows move with every event; moving them in steps would change their values",
@@ -58,8 +64,15 @@ _LATER_VIEW_ARGUMENTS: dict[str, tuple[Callable[[Any], bool], str]] = {
 }
 
 
-def check_view(view: StreamFeatureView) -> Findings:
-    """The rules of one view."""
+def check_view(view: StreamFeatureView, root: Path, are_functions_on: bool) -> Findings:
+    """
+    The rules of one view.
+
+    Args:
+        view: The view.
+        root: The feature repo.
+        are_functions_on: May views have functions?
+    """
     for argument, (is_later, reason) in _LATER_VIEW_ARGUMENTS.items():
         if is_later(getattr(view, argument)):
             yield Finding(argument, f"is not supported yet ({reason}); leave it out")
@@ -76,14 +89,16 @@ def check_view(view: StreamFeatureView) -> Findings:
     yield from _feature_start_time(view)
     yield from _view_source(view)
     yield from check_entities(view)
-    if columns_of(view.source) and not list(check_entities(view)):
-        yield from _view_columns(view, columns_of(view.source))
+    yield from check_transformation(view, root, are_functions_on)
+    columns = row_columns_of(view)
+    if columns and columns_of(view.source) and not list(check_entities(view)):
+        yield from _view_columns(view, columns)
     yield from check_aggregations(view, value_types(view))
 
 
 def value_types(view: StreamFeatureView) -> Mapping[str, DataType]:
     """The columns of a view's rows; none if its schema, entities or timestamp are wrong."""
-    columns = columns_of(view.source)
+    columns = row_columns_of(view) if columns_of(view.source) else {}
     if not columns or list(check_entities(view)):
         return {}
     if list(check_timestamp("timestamp_field", view.timestamp_field, columns, "")):
@@ -128,7 +143,8 @@ def check_entities(view: StreamFeatureView) -> Findings:
 
 def _view_columns(view: StreamFeatureView, columns: Mapping[str, DataType]) -> Findings:
     """The rules that need a right schema and right entities."""
-    schema = f"the schema of StreamSource {view.source.name}"
+    has_function = view.transformation is not None
+    schema = "the view's schema" if has_function else _SCHEMA_OF.format(name=view.source.name)
     yield from _join_keys(view, columns, schema)
     timestamp_findings = list(
         check_timestamp("timestamp_field", view.timestamp_field, columns, schema)
@@ -136,14 +152,15 @@ def _view_columns(view: StreamFeatureView, columns: Mapping[str, DataType]) -> F
     yield from timestamp_findings
     if timestamp_findings:
         return
-    yield from _one_timestamp(view)
+    if not has_function:
+        yield from _one_timestamp(view)
+        yield from _event_key_apart(view)
     if not value_fields(view):
         yield Finding(
-            "source",
+            "schema" if has_function else "source",
             f"{schema} has no column besides join keys and timestamp, so there is no feature; "
             "add one",
         )
-    yield from _event_key_apart(view)
 
 
 def _join_keys(view: StreamFeatureView, columns: Mapping[str, DataType], schema: str) -> Findings:

@@ -116,7 +116,10 @@ def _local(session: Session, state: WorkspaceState) -> Desired:
     repo = load_repo(session.root)
     for warning in repo.warnings:
         click.echo(f"warning: {printable(warning)}", err=True)
-    desired = desired_of(repo, session.settings.batch_roots)
+    settings = session.settings
+    desired = desired_of(repo, settings.batch_roots, settings.functions)
+    for warning in desired.warnings:
+        click.echo(f"warning: {warning}", err=True)
     modules = render_count(len(repo.files), "Python module")
     click.echo(f"✅ Imported {modules} from the feature repository {repo.root}")
     collected = (

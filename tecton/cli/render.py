@@ -48,7 +48,7 @@ def _change(change: Change) -> Iterator[str]:
     if change.description and change.action is not Action.DELETE:
         yield f"    description:     {printable(change.description)}"
     for detail in change.details:
-        yield f"    {printable(detail)}"
+        yield from (f"    {printable(line)}" for line in detail.split("\n"))
 
 
 def _jobs(backfill: Backfill, incremental: Incremental) -> Iterator[str]:

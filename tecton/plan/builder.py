@@ -17,6 +17,7 @@ from tecton.checks import check
 from tecton.errors import DefinitionError, Problem
 from tecton.periods import backfill_period
 from tecton.plan.differences import differences, source_differences
+from tecton.plan.functions import is_same_code
 from tecton.plan.values import Action, Backfill, Change, Incremental, Plan
 from tecton.resolve import Desired, resolve, with_referenced
 
@@ -41,14 +42,21 @@ UPDATED_IN_PLACE = frozenset(
 GIVEN_BY_PLANS = frozenset({"id", "since_version", "applied_at"})
 
 
-def desired_of(repo: LoadedRepo, batch_roots: Sequence[str] = ()) -> Desired:
+def desired_of(
+    repo: LoadedRepo, batch_roots: Sequence[str] = (), are_functions_on: bool = True
+) -> Desired:
     """
     What a feature repo says that a workspace shall hold.
+
+    Args:
+        repo: The repo.
+        batch_roots: Where batch data must be; none: anywhere.
+        are_functions_on: May views have functions?
 
     Raises:
         DefinitionError: Something in it is wrong; lists everything.
     """
-    problems = (*repo.problems, *check(repo.definitions, repo.root, batch_roots))
+    problems = (*repo.problems, *check(repo.definitions, repo.root, batch_roots, are_functions_on))
     if problems:
         raise DefinitionError(problems)
     return resolve(with_referenced(repo.definitions), repo.root)
@@ -135,7 +143,9 @@ def _new_values(
     old = applied.view_by_name.get(view.name)
     if old is None:
         return ()
-    details = list(differences(old, view, UPDATED_IN_PLACE | GIVEN_BY_PLANS))
+    # A function that is only laid out in another way gives the same values.
+    kept = {"function"} if is_same_code(old.function, view.function) else set()
+    details = list(differences(old, view, UPDATED_IN_PLACE | GIVEN_BY_PLANS | kept))
     if old.source == view.source:
         before, after = applied.source_by_name[old.source], state.source_by_name[view.source]
         details += source_differences(before, after)
@@ -210,7 +220,8 @@ def _refusal(
     applied: WorkspaceState,
 ) -> Problem:
     doing = "recreate" if change.action is Action.RECREATE else "delete"
-    because = f" ({'; '.join(change.details)})" if change.details else ""
+    reasons = [detail.partition("\n")[0] for detail in change.details]
+    because = f" ({'; '.join(reasons)})" if reasons else ""
     return Problem(
         where=places.get((change.kind, change.name), f"workspace {applied.name}"),
         what=f"{change.kind} {change.name}",

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from tecton.applied import AppliedAggregation, AppliedSource, Column
+from tecton.plan.functions import function_difference
 from tecton.timestamps import MICROSECOND, format_micros, micros_of
 
 SOURCE_VALUES = ("columns", "event_key")
@@ -25,6 +26,8 @@ def differences(old: msgspec.Struct, new: msgspec.Struct, without: frozenset[str
             continue
         if name == "aggregations":
             yield f"{name}: {', '.join(_aggregations(before, after))}"
+        elif name == "function":
+            yield function_difference(before, after)
         else:
             yield _difference(name, before, after)
 

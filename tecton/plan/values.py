@@ -30,7 +30,8 @@ class Change:
         kind: Class name of the object.
         name: Of the object.
         description: Of the object.
-        details: What differs, as `ttl: 7 days → 8 days`, one text each.
+        details: What differs, as `ttl: 7 days → 8 days`, one text each; more lines below the first
+            show it.
     """
 
     action: Action

@@ -25,7 +25,6 @@ from tecton import (
     PushConfig,
     StreamFeatureView,
     StreamSource,
-    stream_feature_view,
 )
 from tecton.checks import check
 from tecton.checks.batch_files import converts
@@ -464,18 +463,9 @@ def test_start_time_is_needed_for_materialisation_only() -> None:
     assert found(view(online=False, offline=False, feature_start_time=None)) == []
 
 
-@stream_feature_view(source=source(), entities=[user()])
-def transformed(events: Any) -> Any:
-    """A view with a function."""
-    return events
-
-
 @pytest.mark.parametrize(
     ("one", "field"),
     [
-        (transformed, "transformation"),
-        (view(mode="python"), "mode"),
-        (view(schema=SCHEMA), "schema"),
         (view(aggregation_interval=timedelta(1)), "aggregation_interval"),
         (view(stream_processing_mode="TIME_INTERVAL"), "stream_processing_mode"),
         (view(batch_trigger=BatchTriggerType.MANUAL), "batch_trigger"),
