@@ -38,6 +38,7 @@ _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
 _BUCKET = re.compile(rf"(?:{'|'.join(BUCKET_SCHEMES)})://([^/\s?#\[\]]+)(/.*)?")
 _DBFS = re.compile(r"dbfs:(/+[^/].*)")
 _FILE = re.compile(r"file:(?://(?:localhost)?)?(/(?!/).*)")
+_UNFIT = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 _WILD = re.compile(r"[*?\[{]")
 
 
@@ -49,9 +50,10 @@ def refusal(uri: str, roots: Sequence[str] = ()) -> str | None:
         uri: A path, which starts at the root of the file system, or a URI.
         roots: Folders and URIs of which it must be inside of one; none: it may be anywhere.
     """
-    if any(ord(character) < 32 or ord(character) == 127 for character in uri):
-        return "holds a control character; rename the file"
     scheme = _SCHEME.match(uri)
+    # Some readers decode what stands in a URI.
+    if _UNFIT.search(unquote(uri) if scheme else uri):
+        return "holds a control character or bytes that are no text; rename the file"
     bucket = _BUCKET.fullmatch(uri)
     if scheme and not (bucket or _DBFS.fullmatch(uri) or _FILE.fullmatch(uri)):
         return (

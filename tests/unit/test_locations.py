@@ -69,10 +69,18 @@ def test_other_places_are_refused_with_the_reason(uri: str) -> None:
     assert "dbfs:/" in reason
 
 
-@pytest.mark.parametrize("uri", ["/a\0", "/a\nb", "s3://b/\x1b[31m", "/a\x7f"])
-def test_control_characters_are_refused(uri: str) -> None:
-    """They break lines and logs."""
-    assert refusal(uri) == "holds a control character; rename the file"
+@pytest.mark.parametrize("roots", [[], ["/data"]])
+@pytest.mark.parametrize(
+    "uri",
+    [
+        *("/a\0", "/a\nb", "s3://b/\x1b[31m", "/a\x7f", "/data/\ud800", "/data/\udcff"),
+        *("file:///data/%00", "file:///data/%0Ax", "s3://b/%1b[31m"),
+    ],
+)
+def test_control_characters_are_refused(uri: str, roots: list[str]) -> None:
+    """They break lines, logs and calls of the file system, encoded too."""
+    reason = refusal(uri, roots)
+    assert reason == "holds a control character or bytes that are no text; rename the file"
 
 
 @pytest.mark.parametrize("uri", ["s3://KEY:SECRET@bucket/x", "hdfs://user:pw@host/x"])
