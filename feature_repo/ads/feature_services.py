@@ -2,6 +2,7 @@
 
 from tecton import FeatureService
 from ads.features.stream_features.click_events_fv import click_events_fv
+from ads.features.stream_features.keyword_ingest_fv import keyword_ingest_fv
 
 ad_ctr_feature_service = FeatureService(
     name="ad_ctr_feature_service",
@@ -10,4 +11,10 @@ ad_ctr_feature_service = FeatureService(
     features=[
         click_events_fv,
     ],
+)
+
+keyword_feature_service = FeatureService(
+    name="keyword_feature_service",
+    description="What a user reads about.",
+    features=[keyword_ingest_fv],
 )

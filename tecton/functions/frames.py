@@ -13,6 +13,7 @@ import pandas as pd
 from tecton.timestamps import micros_of
 from tecton.types import Bool, Field, Float64, Int64, Timestamp
 
+_UTC_MICROS = pd.DatetimeTZDtype("us", "UTC")
 _NAT = np.iinfo(np.int64).min
 
 
@@ -28,24 +29,26 @@ def frame_of(fields: Sequence[Field], records: Sequence[Mapping[str, Any]]) -> p
         Int64 as `Int64`, Bool as `boolean`, Float64 as `float64`, where NaN stands for null too,
         Timestamp as `datetime64[us, UTC]`, anything else as `object`.
     """
-    columns = {f.name: _series(f, [record[f.name] for record in records]) for f in fields}
-    return pd.DataFrame(columns, index=pd.RangeIndex(len(records)))
+    columns = {f.name: _array(f, [record[f.name] for record in records]) for f in fields}
+    return pd.DataFrame(columns, copy=False)
 
 
-def _series(field: Field, values: list[Any]) -> pd.Series:
+def _array(field: Field, values: list[Any]) -> Any:
     if field.dtype == Int64:
-        return pd.Series(pd.array(values, dtype="Int64"))
+        missing = np.array([value is None for value in values])
+        return pd.arrays.IntegerArray(np.array([v or 0 for v in values], "int64"), missing)
     if field.dtype == Bool:
-        return pd.Series(pd.array(values, dtype="boolean"))
+        missing = np.array([value is None for value in values])
+        return pd.arrays.BooleanArray(np.array([bool(v) for v in values]), missing)
     if field.dtype == Float64:
-        return pd.Series([np.nan if v is None else v for v in values], dtype="float64")
+        return np.array([np.nan if value is None else value for value in values], "float64")
     if field.dtype == Timestamp:
         micros = [_NAT if value is None else micros_of(value) for value in values]
-        naive = pd.Series(np.array(micros, dtype="int64").view("datetime64[us]"))
-        return naive.dt.tz_localize("UTC")
+        naive = np.array(micros, dtype="int64").view("datetime64[us]")
+        return pd.array(naive, dtype=_UTC_MICROS)
     cells = np.empty(len(values), dtype=object)
     cells[:] = values
-    return pd.Series(cells, dtype=object)
+    return cells
 
 
 def is_frame(value: object) -> bool:
