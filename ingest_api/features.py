@@ -31,5 +31,7 @@ def add_features(app: Flask, service: Service) -> None:
             asked.workspace, asked.service, asked.join_keys, account, service.clock()
         )
         seconds = time.perf_counter() - started
-        service.metrics.served(asked.workspace, asked.service, seconds)
+        state = service.catalog.workspace(asked.workspace)
+        if state is not None:
+            service.metrics.served(state.id, asked.service, seconds)
         return json_answer(wire.feature_answer(values, asked.metadata, seconds))

@@ -58,7 +58,9 @@ def _count(
 ) -> None:
     """Tell the audit and the metrics what was taken; neither ever fails a request."""
     taken = {source: len(listed) for source, listed in asked.records.items()}
-    service.metrics.ingested(asked.workspace, taken, counts)
     state = service.catalog.workspace(asked.workspace)
-    if service.tally is not None and state is not None:
+    if state is None:
+        return
+    service.metrics.ingested(state.id, taken, counts)
+    if service.tally is not None:
         service.tally.add(account.id, state.name, state.id, taken)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
+from threading import Lock
 
 from flask import Flask, Response, request
 from prometheus_client import CollectorRegistry, Counter, Histogram
@@ -31,49 +32,70 @@ _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5
 _WORKSPACE = "workspace"
 
 
-class Metrics:
-    """What is counted; safe to use from many threads."""
+class _Counted:
+    """What is counted of one life of a workspace."""
 
     def __init__(self) -> None:
-        self._registry = CollectorRegistry()
+        self.registry = CollectorRegistry()
         # The name that the exposition ends a counter's with, `_total`, is added there.
-        self._requests = self._counter(
-            "tecton_http_requests", "Requests that were answered.", "endpoint", "status"
+        self.records = self._counter(
+            "tecton_ingest_records", "Records that were taken.", "push_source_name"
         )
-        self._request_seconds = self._histogram(
-            "tecton_http_request_seconds", "From a request's head to its answer.", "endpoint"
-        )
-        self._records = self._counter(
-            "tecton_ingest_records", "Records that were taken.", _WORKSPACE, "push_source_name"
-        )
-        self._rows = self._counter(
+        self.rows = self._counter(
             "tecton_ingest_rows",
             "Feature rows that were taken, for each store.",
-            _WORKSPACE,
             "feature_view_name",
             "store",
         )
-        self._served = self._counter(
-            "feature_service_requests",
-            "Feature vectors that were served.",
-            _WORKSPACE,
-            "feature_service_name",
+        self.served = self._counter(
+            "feature_service_requests", "Feature vectors that were served.", "feature_service_name"
         )
-        self._served_seconds = self._histogram(
+        self.served_seconds = self._histogram(
             "feature_service_latency_seconds",
             "How long serving a feature vector took.",
-            _WORKSPACE,
             "feature_service_name",
         )
-        self._commit_seconds = self._histogram(
-            "tecton_commit_seconds", "How long commits to the push table took.", _WORKSPACE
+        self.commit_seconds = self._histogram(
+            "tecton_commit_seconds", "How long commits to the push table took."
         )
-        self._commit_failures = self._counter(
-            "tecton_commit_failures", "Commits without a known outcome.", _WORKSPACE
+        self.commit_failures = self._counter(
+            "tecton_commit_failures", "Commits without a known outcome."
         )
-        self._replayed = self._counter(
-            "tecton_replayed_records", "Records that were offered to Redis again.", _WORKSPACE
+        self.replayed = self._counter(
+            "tecton_replayed_records", "Records that were offered to Redis again."
         )
+
+    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        return Counter(name, text, labels, registry=self.registry)
+
+    def _histogram(self, name: str, text: str, *labels: str) -> Histogram:
+        return Histogram(name, text, labels, registry=self.registry, buckets=_SECONDS)
+
+
+class Metrics:
+    """What is counted; safe to use from many threads.
+
+    Workspaces are told apart by their ids, so that one that takes over a name shows nothing of
+    the one before.
+    """
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        self._requests = Counter(
+            "tecton_http_requests",
+            "Requests that were answered.",
+            ("endpoint", "status"),
+            registry=self._registry,
+        )
+        self._request_seconds = Histogram(
+            "tecton_http_request_seconds",
+            "From a request's head to its answer.",
+            ("endpoint",),
+            registry=self._registry,
+            buckets=_SECONDS,
+        )
+        self._counted: dict[str, _Counted] = {}
+        self._lock = Lock()
 
     def answered(self, endpoint: str, status: int, seconds: float) -> None:
         """Count an answer.
@@ -92,60 +114,72 @@ class Metrics:
         """Count a request that was taken.
 
         Args:
-            workspace: Its name.
+            workspace: Its id.
             records: How many, by Stream Source.
             counts: How many rows, by view.
         """
+        counted = self._of(workspace)
         for source, count in records.items():
-            self._records.labels(workspace, source).inc(count)
+            counted.records.labels(source).inc(count)
         for view, online, offline in counts:
-            self._rows.labels(workspace, view, "online").inc(online)
-            self._rows.labels(workspace, view, "offline").inc(offline)
+            counted.rows.labels(view, "online").inc(online)
+            counted.rows.labels(view, "offline").inc(offline)
 
     def served(self, workspace: str, service: str, seconds: float) -> None:
-        """Count a feature vector of a feature service."""
-        self._served.labels(workspace, service).inc()
-        self._served_seconds.labels(workspace, service).observe(seconds)
+        """Count a feature vector of a feature service of the workspace with this id."""
+        counted = self._of(workspace)
+        counted.served.labels(service).inc()
+        counted.served_seconds.labels(service).observe(seconds)
 
     def watched(self, log: PushLog, workspace: str) -> PushLog:
-        """A push log that counts what is done with it."""
-        return _WatchedLog(
-            log,
-            self._commit_seconds.labels(workspace),
-            self._commit_failures.labels(workspace),
-            self._replayed.labels(workspace),
-        )
+        """A push log of the workspace with this id, which counts what is done with it."""
+        return _WatchedLog(log, self._of(workspace))
+
+    def keep(self, workspaces: Collection[str]) -> None:
+        """Forget all workspaces but those with these ids."""
+        with self._lock:
+            for gone in self._counted.keys() - set(workspaces):
+                del self._counted[gone]
 
     def text(
-        self, workspaces: Collection[str], queued: Mapping[str, int], is_replayed: bool
+        self, workspaces: Mapping[str, str], queued: Mapping[str, int], is_replayed: bool
     ) -> bytes:
         """
         All of it, as OpenMetrics text.
 
         Args:
-            workspaces: Series of others are left out.
-            queued: How many records wait for a commit, by workspace.
+            workspaces: Their names by id; others are left out.
+            queued: How many records wait for a commit, by name of the workspace.
             is_replayed: Does Redis hold all that this process has logged?
         """
         queue = GaugeMetricFamily(
             "tecton_ingest_queued_records", "Records that wait for a commit.", labels=[_WORKSPACE]
         )
-        for workspace in workspaces:
+        for workspace in workspaces.values():
             queue.add_metric([workspace], queued.get(workspace, 0))
         replayed = GaugeMetricFamily(
             "tecton_replay_is_complete",
             "1 while Redis holds all that this process has logged.",
             value=int(is_replayed),
         )
-        families = [queue, replayed, *_chosen(self._registry.collect(), workspaces)]
-        text: bytes = generate_latest(_Collected(families))  # type: ignore[no-untyped-call]
+        with self._lock:
+            counted = {name: self._counted.get(key) for key, name in workspaces.items()}
+        families: dict[str, Metric] = {}
+        _add(families, self._registry, {})
+        for name, found in counted.items():
+            if found is not None:
+                _add(families, found.registry, {_WORKSPACE: name})
+        text: bytes = generate_latest(  # type: ignore[no-untyped-call]
+            _Collected([queue, replayed, *families.values()])
+        )
         return text
 
-    def _counter(self, name: str, text: str, *labels: str) -> Counter:
-        return Counter(name, text, labels, registry=self._registry)
-
-    def _histogram(self, name: str, text: str, *labels: str) -> Histogram:
-        return Histogram(name, text, labels, registry=self._registry, buckets=_SECONDS)
+    def _of(self, workspace: str) -> _Counted:
+        with self._lock:
+            counted = self._counted.get(workspace)
+            if counted is None:
+                counted = self._counted[workspace] = _Counted()
+            return counted
 
 
 class _Collected:
@@ -158,30 +192,26 @@ class _Collected:
         return self._families
 
 
-def _chosen(families: Iterable[Metric], workspaces: Collection[str]) -> Iterator[Metric]:
-    """The series of some workspaces, and those of none."""
-    for family in families:
-        chosen = Metric(family.name, family.documentation, family.type, family.unit)
-        chosen.samples = [
-            sample
+def _add(
+    families: dict[str, Metric], registry: CollectorRegistry, labels: Mapping[str, str]
+) -> None:
+    """Add the series of a registry, with further labels."""
+    for family in registry.collect():
+        empty = Metric(family.name, family.documentation, family.type, family.unit)
+        families.setdefault(family.name, empty).samples += [
+            sample._replace(labels={**labels, **sample.labels})
             for sample in family.samples
             # When a series began says nothing that its counter does not.
             if not sample.name.endswith("_created")
-            and (_WORKSPACE not in sample.labels or sample.labels[_WORKSPACE] in workspaces)
         ]
-        yield chosen
 
 
 class _WatchedLog:
     """`stores.PushLog` around another one."""
 
-    def __init__(
-        self, log: PushLog, seconds: Histogram, failures: Counter, replayed: Counter
-    ) -> None:
+    def __init__(self, log: PushLog, counted: _Counted) -> None:
         self._log = log
-        self._seconds = seconds
-        self._failures = failures
-        self._replayed = replayed
+        self._counted = counted
 
     @property
     def name(self) -> str:
@@ -199,13 +229,13 @@ class _WatchedLog:
         try:
             self._log.append(entries, accepted_at)
         except TectonError:
-            self._failures.inc()
+            self._counted.commit_failures.inc()
             raise
-        self._seconds.observe(time.perf_counter() - began)
+        self._counted.commit_seconds.observe(time.perf_counter() - began)
 
     def read_after(self, batch_no: int) -> Iterator[Sequence[LogEntry]]:
         for batch in self._log.read_after(batch_no):
-            self._replayed.inc(len(batch))
+            self._counted.replayed.inc(len(batch))
             yield batch
 
     def close(self) -> None:

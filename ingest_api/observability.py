@@ -20,6 +20,7 @@ def add_observability(app: Flask, service: Service) -> None:
     @app.get(PATH, provide_automatic_options=False)
     def metrics() -> Response:
         states = service.catalog.visible(service.caller(), Role.VIEWER)
-        names = sorted(state.name for state in states)
+        names = {state.id: state.name for state in sorted(states, key=lambda state: state.name)}
+        service.metrics.keep([state.id for state in service.catalog.workspaces()])
         # No rate is charged and no store is asked: this answers when they do not.
         return openmetrics(service.metrics.text(names, service.ingest.queued(), service.is_ready()))

@@ -46,7 +46,7 @@ def serve(settings: Settings) -> Flask:
     catalog = Catalog(backend.registry, backend.access, settings.future_tolerance, limits)
 
     def open_log(state: WorkspaceState) -> PushLog:
-        return metrics.watched(backend.open_push_log(state, slots.of(state.id)), state.name)
+        return metrics.watched(backend.open_push_log(state, slots.of(state.id)), state.id)
 
     functions = backend.functions
     ingest = Ingest(

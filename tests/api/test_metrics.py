@@ -149,6 +149,18 @@ def test_metrics_need_a_key_and_a_role(ads: World) -> None:
     assert ads.client.post(PATH).status_code == 405
 
 
+def test_next_workspace_of_a_name_shows_nothing_of_the_one_before(ads: World) -> None:
+    """Whoever may see the one need not have seen the other."""
+    ads.send(request("u"))
+    assert read(ads) == 200
+    gone = next_version(ads.state, sources=(), views=(), services=(), deleted=True)
+    ads.apply(gone)
+    assert not any("workspace=live" in labels for labels in seen(ads))
+    ads.apply(build_state(name="live", version=gone.version + 1))
+    shown = {key: value for key, value in seen(ads).items() if "workspace=live" in key}
+    assert shown == {("tecton_ingest_queued_records", "workspace=live"): 0}
+
+
 def test_role_in_all_workspaces_suffices_where_there_is_none(world: World) -> None:
     """A new store has metrics too."""
     assert seen(world, world.account("viewer"))[("tecton_replay_is_complete",)] == 1
@@ -167,7 +179,7 @@ def test_metrics_are_there_while_stores_are_down(ads: World) -> None:
 def test_push_log_is_watched() -> None:
     """Commits and their failures, and what is replayed."""
     metrics, inner = Metrics(), InMemoryPushLog()
-    log = metrics.watched(inner, "live")
+    log = metrics.watched(inner, "id")
     entries = [LogEntry("s", n, 1, 1, b"{}") for n in (1, 2)]
     log.append(entries, NOW)
     inner.is_down = True
@@ -175,7 +187,7 @@ def test_push_log_is_watched() -> None:
         log.append(entries, NOW)
     assert list(log.read_after(0)) == [entries]
     assert (log.name, log.last_batch, log.settle(NOW)) == (inner.name, 1, 1)
-    found = samples(metrics.text(["live"], {"live": 7}, False).decode())
+    found = samples(metrics.text({"id": "live"}, {"live": 7}, False).decode())
     for name, value in {
         "tecton_commit_seconds_count": 1,
         "tecton_commit_failures_total": 1,
