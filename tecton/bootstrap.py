@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         Registry,
         RequestStore,
         RunLog,
+        TableCare,
     )
 
 
@@ -128,6 +129,13 @@ class Backend:
         from tecton.adapters.delta_logs import StoreDeltaLogs
 
         return StoreDeltaLogs(self.settings.store)
+
+    @cached_property
+    def care(self) -> TableCare:
+        """What keeps the store's tables small."""
+        from tecton.adapters.maintenance import DeltaCare
+
+        return DeltaCare(self.settings.store)
 
     @cached_property
     def runs(self) -> RunLog:

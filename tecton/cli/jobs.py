@@ -35,7 +35,8 @@ def run_due(session: Session, workspace: str | None, at: str | None) -> None:
         click.echo("There is no live workspace, nothing is due.")
     failures = []
     for state in states:
-        arguments = ["--workspace", state.name, *(["--at", at] if at is not None else [])]
+        arguments = ["--workspace", state.name, "--maintain"]
+        arguments += ["--at", at] if at is not None else []
         click.echo(f'Running what is due in workspace "{state.name}" …')
         lines = session.backend.launcher.run(
             Job("frontfill", arguments), session.settings.environ()

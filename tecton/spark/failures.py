@@ -56,7 +56,7 @@ def attempt_all(
     Do several pieces of work, the rest also when one fails.
 
     Args:
-        steps: Names and work.
+        steps: Names and work; without a name what is said of a failure stands alone.
 
     Yields:
         What the pieces yield.
@@ -77,7 +77,7 @@ def _attempt(
     try:
         yield from reports
     except FAILURES as exc:
-        failures.append((f"{name}: {one_line(exc)}", exc))
+        failures.append((f"{name}: {one_line(exc)}" if name else one_line(exc), exc))
 
 
 def _is_without_delta(text: str) -> bool:

@@ -7,9 +7,11 @@ an offline table has taken is known to the table itself, so a lost checkpoint co
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 
+from pyspark.errors import StreamingQueryException
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
@@ -26,6 +28,13 @@ from tecton.spark.tables import JobStores
 from tecton.stores import Run
 
 _ALL_FILES = str(2**31 - 1)
+
+_GONE = re.compile(
+    r"DELTA_(EMPTY_DIRECTORY|LOG_FILE_NOT_FOUND|TRUNCATED_TRANSACTION_LOG|VERSIONS_NOT_CONTIGUOUS"
+    r"|STATE_RECOVER_ERROR|MISSING_)|FILE_NOT_EXIST|FileNotFound"
+)
+"""What a stream meets that stood still while log entries and files behind its offset were removed:
+maintenance keeps files that are no part of the table any more for a week."""
 
 
 def frontfill(
@@ -106,7 +115,24 @@ def _stream(
     added: dict[str, int],
 ) -> None:
     """Bring everything that the push table's stream has not passed by to the offline tables."""
+    number = _last_checkpoint(stores, state, table)
+    try:
+        _run_stream(stores, state, views, table, added, number)
+    except StreamingQueryException as exc:
+        if not _GONE.search(str(exc)):
+            raise
+        # A stream that begins anew reads the table as it is, and each view takes what it lacks.
+        _run_stream(stores, state, views, table, added, number + 1)
 
+
+def _run_stream(
+    stores: JobStores,
+    state: WorkspaceState,
+    views: Sequence[AppliedView],
+    table: PushTable,
+    added: dict[str, int],
+    number: int,
+) -> None:
     def take(fresh: DataFrame, _: int) -> None:
         batch_no = F.col("batch_no")
         bounds = only_row(fresh.agg(F.min(batch_no).alias("first"), F.max(batch_no).alias("last")))
@@ -127,7 +153,7 @@ def _stream(
     )
     query = (
         records.writeStream.foreachBatch(take)
-        .option("checkpointLocation", f"{stores.store}/{_checkpoint(state, table)}")
+        .option("checkpointLocation", f"{stores.store}/{_checkpoint(state, table, number)}")
         .trigger(availableNow=True)
         .start()
     )
@@ -140,5 +166,13 @@ def _up_to(stores: JobStores, table: PushTable, batch_no: int) -> PushTable:
     return PushTable(table.path, table.writer, version or table.version, batch_no)
 
 
-def _checkpoint(state: WorkspaceState, table: PushTable) -> str:
-    return path_of("checkpoints", state.folder, f"push-{table.writer}")
+def _checkpoint(state: WorkspaceState, table: PushTable, number: int) -> str:
+    name = f"push-{table.writer}" + (f".{number}" if number else "")
+    return path_of("checkpoints", state.folder, name)
+
+
+def _last_checkpoint(stores: JobStores, state: WorkspaceState, table: PushTable) -> int:
+    """The number of the stream's newest checkpoint, 0 for the first."""
+    names = stores.logs.folders(path_of("checkpoints", state.folder))
+    matches = (re.fullmatch(rf"push-{table.writer}\.(\d+)", name) for name in names)
+    return max((int(match[1]) for match in matches if match), default=0)

@@ -407,13 +407,13 @@ def test_run_due_in_every_live_workspace(live: Cli) -> None:
     live.ok("workspace", "create", "dev")
     live.ok("workspace", "create", "second", "--live")
     live.ok("materialize", "run-due", "--at", "2023-01-02T00:00:00Z")
-    at = ["--at", "2023-01-02T00:00:00Z"]
+    at = ["--maintain", "--at", "2023-01-02T00:00:00Z"]
     assert jobs_of(live.launcher) == [
         ("frontfill", ["--workspace", "prod", *at]),
         ("frontfill", ["--workspace", "second", *at]),
     ]
     live.ok("materialize", "run-due", "-w", "second")
-    assert jobs_of(live.launcher)[-1] == ("frontfill", ["--workspace", "second"])
+    assert jobs_of(live.launcher)[-1] == ("frontfill", ["--workspace", "second", "--maintain"])
     assert "development workspace" in live.fails("materialize", "run-due", "-w", "dev")
 
 
