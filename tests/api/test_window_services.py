@@ -263,3 +263,36 @@ def test_the_clock_may_be_behind_by_view_and_key(shops: World) -> None:
     assert read(shops, user_id="u", shop_id=1, buyer="v")[
         "a_spend.amount_sum_1h_continuous"
     ] == pytest.approx(5.0)
+
+
+def test_an_older_redis_is_brought_up_to_date(shops: World) -> None:
+    """A restored snapshot, or a replica that was behind: the push table has what is missing."""
+    push(shops, *EVENTS[:2])
+    driver = shops.online.client
+    snapshot = {key: driver.dump(key) for key in driver.keys("*")}
+    push(shops, *EVENTS[2:])
+    push(shops, purchase("u", 1, "tea", 20.0, minutes=50))
+    expected = read(shops, user_id="u", shop_id=1, buyer="v")
+    driver.flushall()
+    for key, value in snapshot.items():
+        driver.restore(key, 0, value)
+    shops.ingest.recover()
+    assert expected == read(shops, user_id="u", shop_id=1, buyer="v")
+    assert expected["a_spend.amount_sum_1h_continuous"] == 24.0
+
+
+def test_one_request_may_hold_many_events_of_one_key(shops: World) -> None:
+    """10,000 events, newest first, more than a leaf or a script takes; read before any sealing."""
+    moments = range(10_000)
+    records = [purchase("u", 1, f"i{n}", 1.0, seconds=n / 4) for n in moments]
+    push(shops, *records)
+    for _ in range(2):
+        got = read(shops, user_id="u", shop_id=1, buyer="u")
+        assert got["a_spend.amount_sum_1h_continuous"] == 10_000.0
+        assert got["a_spend.items"] == ["i1", "i0"]
+        while shops.online.tidy():
+            pass
+    shops.clock.advance(timedelta(minutes=59))
+    assert (
+        read(shops, user_id="u", shop_id=1, buyer="u")["a_spend.amount_sum_1h_continuous"] == 240.0
+    )
