@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -135,8 +135,22 @@ class DataType:
         """The Arrow type of native values."""
         raise NotImplementedError
 
+    def spelled(self) -> Iterator[str]:
+        """The name as definitions spell it, piece by piece: a struct's can be very long."""
+        yield self.name.capitalize()
+
+    @property
+    def brief(self) -> str:
+        """The name, cut to 100 characters."""
+        text = ""
+        for piece in self.spelled():
+            text += piece
+            if len(text) > SHOWN_MAX_CHARACTERS:
+                return text[: SHOWN_MAX_CHARACTERS - 1] + "…"
+        return text
+
     def __str__(self) -> str:
-        return self.name.capitalize()
+        return "".join(self.spelled())
 
     __repr__ = __str__
 
@@ -286,7 +300,7 @@ class Array(DataType):
 
     def accept(self, value: Any) -> list[Any]:
         if type(value) is not list:
-            raise ValueMismatch(f"{self} (an array)", value)
+            raise ValueMismatch(f"{self.brief} (an array)", value)
         return [_accept(self.element_type, item, f"[{i}]") for i, item in enumerate(value)]
 
     def from_native(self, value: Sequence[Any]) -> list[Any]:
@@ -306,10 +320,11 @@ class Array(DataType):
 
         return pa.list_(self.element_type.arrow())
 
-    def __str__(self) -> str:
-        return f"Array({self.element_type})"
-
-    __repr__ = __str__
+    def spelled(self) -> Iterator[str]:
+        """The name, piece by piece."""
+        yield "Array("
+        yield from self.element_type.spelled()
+        yield ")"
 
 
 @dataclass(frozen=True, repr=False)
@@ -340,10 +355,11 @@ class Struct(DataType):
 
     def accept(self, value: Any) -> dict[str, Any]:
         if type(value) is not dict:
-            raise ValueMismatch(f"{self} (an object)", value)
+            raise ValueMismatch(f"{self.brief} (an object)", value)
+        known = {field.name for field in self.fields}
         for name in value:
-            if not any(name == field.name for field in self.fields):
-                raise ValueMismatch(f"only fields of {self}", name)
+            if name not in known:
+                raise ValueMismatch(f"only fields of {self.brief}", name)
         accepted = {}
         for field in self.fields:
             if field.name not in value:
@@ -369,10 +385,13 @@ class Struct(DataType):
 
         return pa.struct([(field.name, field.dtype.arrow()) for field in self.fields])
 
-    def __str__(self) -> str:
-        return f"Struct({', '.join(f'{f.name}: {f.dtype}' for f in self.fields)})"
-
-    __repr__ = __str__
+    def spelled(self) -> Iterator[str]:
+        """The name, piece by piece."""
+        yield "Struct("
+        for number, field in enumerate(self.fields):
+            yield f", {field.name}: " if number else f"{field.name}: "
+            yield from field.dtype.spelled()
+        yield ")"
 
 
 @dataclass(frozen=True, repr=False)
@@ -389,7 +408,7 @@ class Map(DataType):
 
     def accept(self, value: Any) -> dict[str, Any]:
         if type(value) is not dict:
-            raise ValueMismatch(f"{self} (an object)", value)
+            raise ValueMismatch(f"{self.brief} (an object)", value)
         accepted = {}
         for key, item in value.items():
             _accept(self.key_type, key, "")
@@ -418,10 +437,13 @@ class Map(DataType):
 
         return pa.map_(self.key_type.arrow(), self.value_type.arrow())
 
-    def __str__(self) -> str:
-        return f"Map({self.key_type}, {self.value_type})"
-
-    __repr__ = __str__
+    def spelled(self) -> Iterator[str]:
+        """The name, piece by piece."""
+        yield "Map("
+        yield from self.key_type.spelled()
+        yield ", "
+        yield from self.value_type.spelled()
+        yield ")"
 
 
 def _accept(dtype: DataType, value: Any, step: str) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from datetime import datetime, timezone
 from typing import Any
 
@@ -224,3 +225,20 @@ def test_limit_of_strings_is_no_part_of_the_type() -> None:
     with pytest.raises(ValueMismatch, match="String of at most 3 bytes"):
         small.accept({"a": [{"abc": "déf"}]})
     assert bounded(small, None).accept({"a": [{"k": "x" * 100_000}]})
+
+
+@pytest.mark.parametrize("wrap", [lambda t: t, Array, lambda t: Map(String, t)])
+def test_message_of_a_large_type_is_short(wrap: Callable[[DataType], DataType]) -> None:
+    """A small request must not get a huge answer, whatever the schema is; both ends are there."""
+    large = wrap(Struct([Field(f"field_number_{n}", Int64) for n in range(1000)]))
+    with pytest.raises(ValueMismatch) as error:
+        large.accept(1)
+    assert len(str(error.value)) < 300
+    assert str(error.value).startswith(f"expected {str(large)[:80]}")
+    assert str(error.value).endswith("saw 1")
+
+
+def test_name_of_a_large_type_is_whole_elsewhere() -> None:
+    """A plan shows all of it."""
+    inner = Struct([Field("a", Int64), Field("b", Array(Map(String, Bool)))])
+    assert str(inner) == repr(inner) == "Struct(a: Int64, b: Array(Map(String, Bool)))"
