@@ -17,7 +17,7 @@ from tecton.errors import FunctionsUnavailable, TectonError
 from tecton.functions.transformation import turned_off
 from tecton.rows import canonical, decode_body
 from tecton.spark.failures import one_line
-from tecton.testing import build_function_view, build_source, build_state
+from tecton.testing import build_function_view, build_source, build_state, build_view
 from tecton.types import Array, Bool, Field, Float64, Int64, Map, String, Struct, Timestamp
 from tests.spark.scene import DAY, MINUTE, Scene, events_of, utc
 
@@ -134,38 +134,56 @@ def test_event_key_of_the_record_tells_rows_apart(scene: Scene) -> None:
     assert "_event_clicked" in table.read(table.version() or 0).columns
 
 
-def test_nested_values_and_nulls_go_through(scene: Scene) -> None:
+@pytest.mark.parametrize("has_function", [False, True], ids=["as it is", "by a function"])
+def test_nested_values_and_nulls_go_through(scene: Scene, has_function: bool) -> None:
     """Array, Struct and Map, with nulls inside, from batch and pushed records alike."""
     fields = (
         *KEYS,
         Field("tags", Array(Struct([Field("at", Timestamp), Field("n", Int64)]))),
         Field("by_name", Map(String, Float64)),
+        Field("deep", Map(String, Array(Map(String, Int64)))),
         Field("one", Struct([Field("x", Float64), Field("list", Array(String))])),
         Field("is_new", Bool),
     )
     source = scene.source(columns=build_source(fields=fields).columns)
-    state = state_of(scene, "def fv(record):\n    return record\n", fields, source)
+    plain = build_state([source], [build_view(source)])
+    same = state_of(scene, "def fv(record):\n    return record\n", fields, source)
+    state = same if has_function else plain
     tags = [{"at": utc(1, 0, 1, 7), "n": None}, None]
-    values = {"tags": tags, "by_name": {"b": None, "a": 1.5}, "is_new": None}
+    deep = {"x": [{"y": None, "z": 2**63 - 1}, None], "w": None}
+    values = {"tags": tags, "by_name": {"b": None, "a": 1.5}, "deep": deep, "is_new": None}
     record = {"user_id": "a", "timestamp": utc(1, 1), **values, "one": {"x": None, "list": [None]}}
     nothing = {**dict.fromkeys([field.name for field in fields]), "timestamp": utc(1, 2)}
     rows = [record, {**nothing, "user_id": "b"}]
     schema = pa.schema([(field.name, field.dtype.arrow()) for field in fields])
-    items = [{**row, "by_name": row["by_name"] and list(row["by_name"].items())} for row in rows]
-    pq.write_table(pa.Table.from_pylist(items, schema), scene.batch_uri)
+    pq.write_table(pa.Table.from_pylist(_with_items(rows), schema), scene.batch_uri)
     scene.push(state, {**record, "user_id": "c"}, {**nothing, "user_id": "d"})
     scene.backfill(state)
     stored = [decode_body(body or b"") for body in scene.served(state, *"abcd")]
     assert stored[0] == stored[2] == list(canonical(fields[2:], record).values())
-    assert stored[1] == stored[3] == [None] * 4
+    assert stored[1] == stored[3] == [None] * 5
     asked = events_of(*((user, utc(3)) for user in "abcd"))
     for options in ({}, {"from_source": True}, {"from_source": False}):
         frame = scene.train(state, asked, **options).to_pandas()
-        found = frame[[f"click_events_fv__{name}" for name in ("tags", "by_name", "one")]]
+        found = frame[[f"click_events_fv__{name}" for name in ("tags", "by_name", "deep", "one")]]
         for first, second in ((0, 2), (1, 3)):
             assert found.iloc[first].tolist() == found.iloc[second].tolist()
-        assert found.iloc[0].tolist() == [tags, {"a": 1.5, "b": None}, record["one"]]
-        assert found.iloc[1].tolist() == [None, None, None]
+        assert found.iloc[0].tolist() == [tags, {"a": 1.5, "b": None}, deep, record["one"]]
+        assert found.iloc[1].tolist() == [None] * 4
+
+
+def _with_items(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows with their maps as Arrow takes them."""
+    maps = [{**row, "by_name": row["by_name"] and list(row["by_name"].items())} for row in rows]
+    deep = [
+        row["deep"]
+        and [
+            (key, item and [one and list(one.items()) for one in item])
+            for key, item in row["deep"].items()
+        ]
+        for row in rows
+    ]
+    return [{**row, "deep": one} for row, one in zip(maps, deep, strict=True)]
 
 
 FAILS = {
