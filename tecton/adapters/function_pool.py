@@ -28,6 +28,8 @@ CHUNK = 500
 """Records that a worker gets at once."""
 WAIT_SECONDS = 10.0
 """How long a request waits for a free worker."""
+MAX_WAITING = 32
+"""Requests that wait for one; the service's other threads are for requests that need none."""
 LOADING_SECONDS = 60.0
 """How long running a function's text may take: it may import much."""
 SHARE = 30
@@ -51,6 +53,7 @@ class FunctionPool:
         self._seconds = timeout.total_seconds()
         self._idle: list[_Worker] = []
         self._started = 0
+        self._waiting = 0
         self._is_closed = False
         self._freed = Condition()
 
@@ -95,13 +98,10 @@ class FunctionPool:
     def _take(self, view: str) -> _Worker:
         """A free worker, a new one if there may be more."""
         with self._freed:
-            is_free = self._freed.wait_for(
-                lambda: self._idle or self._started < self._size, WAIT_SECONDS
-            )
-            if not is_free:
+            if not self._wait():
                 raise RateLimited(
-                    f"all {self._size} processes for functions are at work; the records for "
-                    f"Feature View {view} have waited for {WAIT_SECONDS:g} s, send them again"
+                    f"all {self._size} processes for functions are at work, and others wait for "
+                    f"one; send the records for Feature View {view} again"
                 )
             if self._idle:
                 # The one that was used last knows most.
@@ -112,6 +112,18 @@ class FunctionPool:
         except OSError:
             self._forget()
             raise
+
+    def _wait(self) -> bool:
+        """Wait until there is a worker or may be a new one; False: not now."""
+        if self._waiting >= MAX_WAITING:
+            return False
+        self._waiting += 1
+        try:
+            return bool(
+                self._freed.wait_for(lambda: self._idle or self._started < self._size, WAIT_SECONDS)
+            )
+        finally:
+            self._waiting -= 1
 
     def _give_back(self, worker: _Worker, is_well: bool) -> None:
         is_kept = is_well and not worker.is_full

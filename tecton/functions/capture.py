@@ -29,6 +29,8 @@ from tecton.functions.refusals import (
 from tecton.functions.scopes import class_annotations, global_names, line_of
 from tecton.functions.warnings import unsteady
 
+MAX_BYTES = 256 * 1024
+"""Of a text: it is part of every version of a workspace."""
 FUTURE = "from __future__ import annotations"
 """So that annotations need not be there to run the text."""
 
@@ -68,6 +70,13 @@ def capture(function: Any, root: Path) -> Captured:
     """
     taking = _Capture(root.resolve())
     captured, where = taking.take(function)
+    size = len(captured.source.encode())
+    if size > MAX_BYTES:
+        raise CannotCapture(
+            where,
+            f"the function and what it uses are a text of {size:,} bytes, at most {MAX_BYTES:,} "
+            "are kept; put large tables into an installed package",
+        )
     try:
         load(captured.name, captured.source)
     except CannotLoad as exc:

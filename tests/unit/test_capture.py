@@ -570,3 +570,11 @@ def test_what_cannot_be_carried_over_is_refused(case: str, tmp_path: Path) -> No
     with pytest.raises(CannotCapture) as refusal:
         captured(tmp_path, features, **others)
     assert expected in str(refusal.value)
+
+
+def test_huge_table_is_refused(tmp_path: Path) -> None:
+    """Every version of a workspace keeps the text."""
+    table = ", ".join(f"{number}: 'name {number}'" for number in range(20_000))
+    function = "@stream_feature_view(**view)\ndef fv(record):\n    return VALUE\n"
+    with pytest.raises(CannotCapture, match="put large tables into an installed package"):
+        captured(tmp_path, f"VALUE = {{{table}}}\n{function}")
