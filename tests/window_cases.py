@@ -34,7 +34,7 @@ _TYPES: Mapping[str, DataType] = {
     "Timestamp": Timestamp,
 }
 _SUFFIX = "_continuous"
-EVENT_KEYS: Sequence[tuple[str, ...]] = ((), ("part",))
+EVENT_KEYS: Sequence[tuple[str, ...]] = ((), ("part", "y"))
 """Those of the cases' sources."""
 COLUMNS = [Field(name, _TYPES[dtype]) for name, dtype in _FILE["columns"].items()]
 FIELDS = [Field("user_id", String), Field("timestamp", Timestamp), *COLUMNS]

@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from tecton.applied import AppliedView
 from tecton.arrow_rows import canonical_values, feature_rows
+from tecton.packed import as_told_apart
 from tecton.rows import encode_body
 from tecton.stores import OnlineStore
 from tecton.types import Field
@@ -44,7 +45,7 @@ def with_bodies(view: AppliedView) -> Callable[[_Batches], _Batches]:
             columns = [*batch.columns, _bodies(batch, view.value_fields)]
             names = [*batch.schema.names, BODY]
             if apart:
-                columns.append(_bodies(batch, apart))
+                columns.append(_event_keys(batch, apart))
                 names.append(EVENT)
             yield pa.RecordBatch.from_arrays(columns, names=names)
 
@@ -75,6 +76,12 @@ def offer_to(
                 pass
 
     return offer
+
+
+def _event_keys(batch: pa.RecordBatch, fields: Sequence[Field]) -> pa.Array:
+    columns = [canonical_values(batch, field) for field in fields]
+    keys = (encode_body(as_told_apart(row)) for row in zip(*columns, strict=True))
+    return pa.array(list(keys), pa.binary())
 
 
 def _bodies(batch: pa.RecordBatch, fields: Sequence[Field]) -> pa.Array:
