@@ -7,10 +7,11 @@ from __future__ import annotations
 import logging
 import os
 import signal
-from functools import partial
+from collections.abc import Sequence
 
 from ingest_api.periodic import Periodic
 from ingest_api.tally import Tally
+from tecton.applied import WorkspaceState
 from tecton.audit import catch_up
 from tecton.bootstrap import Backend
 from tecton.catalog import Catalog
@@ -20,6 +21,8 @@ from tecton.ingest import Ingest
 from tecton.logged import rows_of
 from tecton.reload import Reloaded, reload_lost
 from tecton.rescue import Rescue
+from tecton.rows import FeatureRow
+from tecton.stores import LogEntry
 
 AUDIT_SECONDS = 60.0
 """Between two entries; each is a small file that stays until the audit's maintenance."""
@@ -53,8 +56,7 @@ class Upkeep:
         self._tally = tally
         self._clock = clock
         self._parent = os.getppid()
-        rows = partial(rows_of, functions=backend.functions)
-        self._tails = Rescue(backend.push_tables, backend.online, rows)
+        self._tails = Rescue(backend.push_tables, backend.online, self._rows)
         self._recovery = Periodic("replay of the push logs", self._recover)
         self._threads = (
             Periodic("definitions and roles", catalog.refresh),
@@ -103,6 +105,11 @@ class Upkeep:
             os.kill(os.getpid(), signal.SIGTERM)
         self._backend.start_redis()
         self._ingest.recover()
+
+    def _rows(self, state: WorkspaceState, entries: Sequence[LogEntry]) -> Sequence[FeatureRow]:
+        """The rows of logged records that may be served."""
+        rows = rows_of(state, entries, self._backend.functions)
+        return self._backend.erasures.served(state, rows)
 
     def _rescue(self) -> None:
         for rescued in self._tails.look(self._catalog.workspaces()):

@@ -57,6 +57,7 @@ def serve(settings: Settings) -> Flask:
         settings.max_queued_records,
         functions,
         change_slot=lambda state: slots.move(state.id),
+        erasures=backend.erasures,
     )
     tally = Tally(backend.audit, _now)
     upkeep = Upkeep(backend, catalog, ingest, tally, _now)

@@ -109,4 +109,6 @@ def _stores(backend: Backend, state: WorkspaceState) -> JobStores:
     opens = partial(open_online, url)
     rules = BatchRules(settings.batch_roots, settings.max_key_bytes)
     logs, runs = backend.delta_logs, backend.runs
-    return JobStores(spark, settings.store, logs, runs, opens, utc_now, rules=rules)
+    return JobStores(
+        spark, settings.store, logs, runs, opens, utc_now, rules=rules, erasures=backend.erasures
+    )

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         AccessStore,
         AuditLog,
         DeltaLogs,
+        Erasures,
         History,
         JobLauncher,
         OnlineStore,
@@ -136,6 +137,13 @@ class Backend:
         from tecton.adapters.maintenance import DeltaCare
 
         return DeltaCare(self.settings.store)
+
+    @cached_property
+    def erasures(self) -> Erasures:
+        """Which join keys were erased."""
+        from tecton.adapters.erasures import DeltaErasures
+
+        return DeltaErasures(self.settings.store, self.functions)
 
     @cached_property
     def runs(self) -> RunLog:

@@ -22,7 +22,7 @@ from tecton.errors import RateLimited, StoreUnavailable, WriterFenced
 from tecton.functions.transformation import FunctionRunner, NoFunctions
 from tecton.logged import rows_of
 from tecton.rows import FeatureRow, Record
-from tecton.stores import LogEntry, OnlineStore, PushLog
+from tecton.stores import Erasures, LogEntry, OnlineStore, PushLog
 from tecton.tail import replay_tail
 from tecton.timestamps import micros_of
 
@@ -50,6 +50,7 @@ class Committer:
         clock: Now.
         max_queued: Records that may wait, or be looked into.
         functions: Runs the functions of views on logged records.
+        erasures: Which join keys were erased; None: none were.
         change_slot: Is called when somebody else has taken the log over; answers whether `open_log`
             will open another one.
     """
@@ -63,6 +64,7 @@ class Committer:
         max_queued: int,
         functions: FunctionRunner = NoFunctions(),  # noqa: B008  # immutable
         change_slot: Callable[[], bool] = lambda: False,
+        erasures: Erasures | None = None,
     ) -> None:
         self._open_log = open_log
         self._state = state
@@ -70,6 +72,7 @@ class Committer:
         self._clock = clock
         self._max_queued = max_queued
         self._functions = functions
+        self._erasures = erasures
         self._change_slot = change_slot
         self._queue: SimpleQueue[_Waiting | None] = SimpleQueue()
         self._queued = 0
@@ -221,14 +224,19 @@ class Committer:
         applied = self._online.applied_batch(log.name)
         if applied >= log.last_batch:
             return
-        state, functions = self._state(), self._functions
+        state = self._state()
+
+        def served(entries: Sequence[LogEntry]) -> Sequence[FeatureRow]:
+            rows = rows_of(state, entries, self._functions)
+            return rows if self._erasures is None else self._erasures.served(state, rows)
+
         replayed = replay_tail(
             self._online,
             log.name,
             applied,
             log.last_batch,
             log.read_after(applied),
-            lambda entries: rows_of(state, entries, functions),
+            served,
         )
         self._last_sequence = max(self._last_sequence, replayed)
 

@@ -121,6 +121,10 @@ class RequestRunning(RequestError):
     retry_after = 1
 
 
+class InvalidKeys(TectonError):
+    """Join keys that shall be deleted are not those of the view."""
+
+
 class InvalidEvents(RequestError):
     """The events frame of an offline read lacks a column, or has one that it must not have."""
 

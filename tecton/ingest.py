@@ -16,7 +16,7 @@ from tecton.errors import InvalidRecords, NotFound, RecordProblem, RequestError,
 from tecton.functions.transformation import FunctionRunner, NoFunctions
 from tecton.rows import Record
 from tecton.schema import MAX_MESSAGES
-from tecton.stores import OnlineStore, PushLog
+from tecton.stores import Erasures, OnlineStore, PushLog
 from tecton.timestamps import micros_of
 from tecton.transforming import with_returned
 from tecton.types import cut
@@ -54,6 +54,7 @@ class Ingest:
         functions: Runs the functions of views.
         change_slot: Is called when somebody else has taken a workspace's log over; answers whether
             `open_log` will open another one.
+        erasures: Which join keys were erased; None: none were.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class Ingest:
         max_queued: int,
         functions: FunctionRunner = NoFunctions(),  # noqa: B008  # immutable
         change_slot: Callable[[WorkspaceState], bool] = lambda _: False,
+        erasures: Erasures | None = None,
     ) -> None:
         self._catalog = catalog
         self._open_log = open_log
@@ -72,6 +74,7 @@ class Ingest:
         self._clock = clock
         self._max_queued = max_queued
         self._functions = functions
+        self._erasures = erasures
         self._change_slot = change_slot
         self._committers: dict[str, Committer] = {}
         self._lock = Lock()
@@ -187,6 +190,7 @@ class Ingest:
                     clock=self._clock,
                     max_queued=self._max_queued,
                     functions=self._functions,
+                    erasures=self._erasures,
                     change_slot=lambda: self._change_slot(state),
                 )
             return committer

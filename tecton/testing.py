@@ -30,6 +30,7 @@ from tecton.errors import Conflict, JobFailed, StoreUnavailable, ViewNotLoaded
 from tecton.names import EVENT_COLUMN
 from tecton.rows import FeatureRow
 from tecton.stores import WINDOWED_MICROS, Aggregated, AuditEntry, Job, LogEntry, Stored
+from tecton.tombstones import accepted_micros
 from tecton.types import Field, Int64, String, Timestamp
 from tecton.windows import algebra_of, unpack
 
@@ -204,6 +205,17 @@ class InMemoryOnlineStore:
     def tidy(self) -> int:
         """Nothing is ever untidy here."""
         return self.windows.tidy()
+
+    def erase(self, view: AppliedView, keys: Sequence[str], sequence: int) -> None:
+        """Delete what was accepted of some join keys up to *sequence*."""
+        self._check()
+        for key in keys:
+            row = self.rows.get((view.id, key))
+            if row is not None and accepted_micros(row.sequence) <= sequence:
+                del self.rows[view.id, key]
+            events = self.windows.events.get((view.id, key), {})
+            for place in [p for p, e in events.items() if accepted_micros(e.sequence) <= sequence]:
+                del events[place]
 
     def keys(self, view: str) -> Iterator[str]:
         """The join keys of which there is something in a view."""

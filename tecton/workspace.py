@@ -5,15 +5,18 @@ What a notebook holds: a workspace, and its services, views and sources by name.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tecton.applied import AppliedService, AppliedSource, AppliedView, WorkspaceState
 from tecton.bootstrap import Backend
 from tecton.client import Client
-from tecton.errors import NotFound
+from tecton.erase import erase, keys_of
+from tecton.errors import InvalidKeys, NotFound
 from tecton.functions.transformation import turned_off
 from tecton.locations import BatchRules
 from tecton.settings import Settings
@@ -135,7 +138,8 @@ class _Reader:
         spark = spark or get_session(os.environ, settings.spark_memory)
         logs, runs = self._backend.delta_logs, self._backend.runs
         rules = BatchRules(settings.batch_roots, settings.max_key_bytes)
-        tables = StoreTables(spark, settings.store, logs, runs, rules=rules)
+        erasures = self._backend.erasures
+        tables = StoreTables(spark, settings.store, logs, runs, rules=rules, erasures=erasures)
         return features_for_events(
             tables, self._state, self._parts(), events, timestamp_key, from_source, as_known
         )
@@ -189,6 +193,43 @@ class FeatureViewReader(_Reader):
         """The view's name."""
         return self._view.name
 
+    def delete_keys(self, keys: Any, online: bool = True, offline: bool = True) -> Sequence[str]:
+        """
+        Delete what is known of some join keys; what is pushed later counts again.
+
+        With *offline* every view of the same source with the same join keys loses them, and the
+        push tables too. May be run again, also after it was interrupted.
+
+        Args:
+            keys: A pandas frame with the join keys as columns, or a list of dicts.
+            online: From the online store.
+            offline: From offline and push tables.
+
+        Returns:
+            What was done, in words.
+
+        Raises:
+            InvalidKeys: They are not the view's join keys.
+            StoreUnavailable: A store does not answer; run it again.
+        """
+        backend, state, view = self._backend, self._state, self._view
+        found = keys_of(view, keys)
+        if not (online or offline):
+            raise InvalidKeys("with online=False and offline=False there is nothing to delete")
+        return list(
+            erase(
+                backend.erasures,
+                lambda: backend.online,
+                state,
+                view,
+                found,
+                online,
+                offline,
+                _now,
+                _wait_until,
+            )
+        )
+
     def _parts(self) -> Sequence[ViewPart]:
         from tecton.spark.point_in_time import ViewPart
 
@@ -226,3 +267,12 @@ class DataSource:
         client = Client.of(self._settings)
         records = events.to_dict("records") if hasattr(events, "to_dict") else list(events)
         return client.ingest(self._state.name, {self._source.name: records}, dry_run)
+
+
+def _now() -> datetime:
+    return datetime.now(timezone.utc)
+
+
+def _wait_until(at: datetime) -> None:
+    while (remaining := (at - _now()).total_seconds()) > 0:
+        time.sleep(remaining)

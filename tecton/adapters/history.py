@@ -14,6 +14,7 @@ from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
 from tecton.adapters.documents import Documents
+from tecton.adapters.erasures import DeltaErasures
 from tecton.adapters.push_tables import CHUNK_ROWS, read_records, small_batches
 from tecton.applied import AppliedView, WorkspaceState, offline_path, push_path
 from tecton.arrow_rows import SEQUENCE, TIE, feature_rows
@@ -43,6 +44,7 @@ class DeltaHistory:
         self._store = store
         self._functions = functions
         self._documents = Documents(store)
+        self._erasures = DeltaErasures(store, functions)
 
     def rows(
         self, state: WorkspaceState, view: AppliedView, since: int | None
@@ -51,8 +53,11 @@ class DeltaHistory:
         with self._failures(view):
             # What is taken between the two steps is then read twice, never missed.
             table = self._table(offline_path(state, view)) if view.offline else None
+            # Of an erased key a row that is not the newest may be the only one that counts.
+            is_whole = bool(view.aggregations or self._erasures.of(state, view).online)
             if table is not None:
-                yield from _offline_rows(table, view, since)
+                for rows in _offline_rows(table, view, since, is_whole):
+                    yield self._erasures.of(state, view).kept(rows)
             for writer in self._documents.folders(push_path(state)):
                 pushed = self._table(f"{push_path(state)}/{writer}")
                 taken = table.transaction_version(f"push/{writer}") if table else None
@@ -66,7 +71,7 @@ class DeltaHistory:
         for entries in read_records(table, taken):
             rows = rows_of(alone, entries, self._functions)
             if rows:
-                yield rows
+                yield self._erasures.of(state, view).kept(rows)
 
     def _table(self, path: str) -> DeltaTable | None:
         try:
@@ -84,7 +89,7 @@ class DeltaHistory:
 
 
 def _offline_rows(
-    table: DeltaTable, view: AppliedView, since: int | None
+    table: DeltaTable, view: AppliedView, since: int | None, is_whole: bool
 ) -> Iterator[Sequence[FeatureRow]]:
     keys = [field.name for field in view.key_fields]
     columns = [field.name for field in view.row_fields]
@@ -96,7 +101,7 @@ def _offline_rows(
         chosen = (pc.field("_date") >= pa.scalar(first.date(), pa.date32())) & young
     for batch in small_batches(table, columns, chosen):
         rows = _with_micros(pa.Table.from_batches([batch]), view)
-        if not view.aggregations:
+        if not is_whole:
             rows = _newest(rows, keys)
         for chunk in rows.to_batches(max_chunksize=CHUNK_ROWS):
             yield list(feature_rows(view, chunk, MICROS))

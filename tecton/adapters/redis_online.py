@@ -46,7 +46,8 @@ LOAD_MS = 7 * 24 * 3_600_000
 
 _ORDER = struct.Struct(">qq")
 
-_RESERVE, _UPSERT, _BEGIN, _MARK = map(Script.load, ("reserve", "upsert", "begin", "loaded"))
+_RESERVE, _UPSERT, _ERASE = map(Script.load, ("reserve", "upsert", "erase"))
+_BEGIN, _MARK = map(Script.load, ("begin", "loaded"))
 
 
 class RedisOnlineStore:
@@ -133,6 +134,16 @@ class RedisOnlineStore:
     def tidy(self) -> int:
         """Seal what is closed of windows, of some keys."""
         return self._windows.tidy()
+
+    def erase(self, view: AppliedView, keys: Sequence[str], sequence: int) -> None:
+        """Delete what was accepted of some join keys up to *sequence*."""
+        if view.aggregations:
+            commands = self._windows.erasures(view, keys, sequence)
+        else:
+            names = [row_key(self._redis.buckets.of(key), view.id, key) for key in keys]
+            commands = [_ERASE.on([name], sequence) for name in names]
+        for start in range(0, len(commands), ROWS_PER_SCRIPT):
+            self._redis.ask_all(commands[start : start + ROWS_PER_SCRIPT])
 
     def keys(self, view: str) -> Iterator[str]:
         """The join keys of which there is something in a view."""

@@ -24,7 +24,7 @@ from tecton.adapters.trie_layout import layout_of, lengthened
 from tecton.adapters.trie_sealing import seals
 from tecton.applied import AppliedView
 from tecton.errors import StoreUnavailable
-from tecton.rows import FeatureRow
+from tecton.rows import BATCH_SEQUENCE_OFFSET, FeatureRow
 from tecton.stores import WINDOWED_MICROS, Aggregated
 from tecton.windows import Sealed
 
@@ -49,12 +49,13 @@ UNSEALED_PARTS = 8
 """A read that meets more than this many parts that should be sealed has the key tidied."""
 
 
-def _script(name: str) -> Script:
-    text = "\n".join(Script.load(part).text for part in ("trie_common", f"trie_{name}"))
+def _script(*names: str) -> Script:
+    text = "\n".join(Script.load(f"trie_{part}").text for part in ("common", *names))
     return Script(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
 
 
-_UPSERT, _COLLECT, _UNSEALED, _SEAL = map(_script, ("upsert", "collect", "unsealed", "seal"))
+_COLLECT, _UNSEALED, _SEAL = map(_script, ("collect", "unsealed", "seal"))
+_UPSERT, _ERASE = _script("offer", "upsert"), _script("offer", "erase")
 
 
 class WindowKey(NamedTuple):
@@ -92,6 +93,14 @@ class RedisWindows:
     ) -> Sequence[Aggregated | None]:
         """The aggregates of each (view, key)."""
         return self.answers(keys, now, self._redis.ask_all(self.questions(keys, now)))
+
+    def erasures(self, view: AppliedView, keys: Sequence[str], sequence: int) -> list[Command]:
+        """The commands that delete the events of keys that were accepted up to *sequence*."""
+        layout = layout_of(view)
+        ttl_ms = None if view.reach_micros is None else -(-view.reach_micros // 1000)
+        until = [layout.sequence(s) for s in (sequence, sequence - BATCH_SEQUENCE_OFFSET)]
+        names = [row_key(self._buckets.of(key), view.id, key) for key in keys]
+        return [_ERASE.on([name], layout.header(ttl_ms), *until) for name in names]
 
     def tidy(self) -> int:
         """Seal what is closed, of the keys that were noted longest ago."""

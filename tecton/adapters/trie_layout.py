@@ -93,11 +93,15 @@ class TrieLayout:
             (
                 _micros(row.timestamp),
                 identity,
-                (row.sequence + _SEQUENCE_OFFSET).to_bytes(_SEQUENCE_BYTES, "big"),
+                self.sequence(row.sequence),
                 tie.to_bytes(self._tie_width, "big") if self._tie_width else b"",
                 row.body,
             )
         )
+
+    def sequence(self, sequence: int) -> bytes:
+        """A sequence as it is stored."""
+        return (sequence + _SEQUENCE_OFFSET).to_bytes(_SEQUENCE_BYTES, "big")
 
     def join(self, events: list[bytes]) -> bytes:
         """Packed events, one after another as they are stored."""

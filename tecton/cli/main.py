@@ -18,6 +18,7 @@ from tecton.cli.access import access_control, api_key, service_account
 from tecton.cli.audit import audit
 from tecton.cli.basics import init, log, version, whoami
 from tecton.cli.changes import apply, destroy, plan, restore
+from tecton.cli.erase import delete_keys
 from tecton.cli.jobs import materialize, redis
 from tecton.cli.render import printable
 from tecton.cli.replay import replay
@@ -50,6 +51,7 @@ for _command in (
     materialize,
     replay,
     verify_consistency,
+    delete_keys,
 ):
     cli.add_command(_command)
 

@@ -123,7 +123,7 @@ def _steps(
         stores.offline_table(state, view).create()
         added = add_all_pushed(stores, state, view)
     if view.online:
-        offered = _offer_all(stores, state, source, view, wait_until, settle)
+        offered = _offer_all(stores, state, view, wait_until, settle)
         stores.open_online().mark_loaded([view.id], load)
     yield PushReport(view.name, added, offered, (stores.clock() - began).total_seconds())
 
@@ -131,17 +131,16 @@ def _steps(
 def _offer_all(
     stores: JobStores,
     state: WorkspaceState,
-    source: AppliedSource,
     view: AppliedView,
     wait_until: Callable[[datetime], None],
     settle: timedelta,
 ) -> int:
     tables = pin_push_tables(stores.logs, state)
-    offered = offer_pushed(stores, source, view, tables, after={})
+    offered = offer_pushed(stores, state, view, tables, after={})
     seen = {table.writer: table.last_batch for table in tables}
     wait_until(view.applied_at + settle)
     tables = pin_push_tables(stores.logs, state)
-    return offered + offer_pushed(stores, source, view, tables, seen, view.since_version)
+    return offered + offer_pushed(stores, state, view, tables, seen, view.since_version)
 
 
 def _record(

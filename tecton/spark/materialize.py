@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -128,7 +129,9 @@ def _replace(
             # Days that nobody can see any more are not read back.
             first = max(period.start, from_micros(oldest))
             unique = _written(table, sequence, Period(first, period.end))
-        online = load_online(unique, view, now, stores.open_online)
+        online = load_online(
+            unique, view, now, stores.open_online, partial(stores.tombstones, state, view)
+        )
     return BatchReport(
         view=view.name,
         period=period,

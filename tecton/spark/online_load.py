@@ -17,12 +17,18 @@ from pyspark.sql import functions as F
 from tecton.applied import AppliedView
 from tecton.spark.columns import column, only_row
 from tecton.spark.encoding import MICROS, OFFERED, offer_to
+from tecton.spark.erased import erase_again, without_erased
 from tecton.stores import OnlineStore
 from tecton.timestamps import micros_of
+from tecton.tombstones import Tombstones
 
 
 def load_online(
-    rows: DataFrame, view: AppliedView, now: datetime, open_online: Callable[[], OnlineStore]
+    rows: DataFrame,
+    view: AppliedView,
+    now: datetime,
+    open_online: Callable[[], OnlineStore],
+    erased: Callable[[], Tombstones] = Tombstones,
 ) -> int:
     """
     Offer feature rows to the online store.
@@ -32,6 +38,7 @@ def load_online(
         view: The view.
         now: Rows that no read at this time or later sees are passed over.
         open_online: Connects to the online store; pickled and called on the executors.
+        erased: The view's tombstones, as they are when it is called.
 
     Returns:
         How many rows were offered.
@@ -39,9 +46,15 @@ def load_online(
     oldest = view.oldest_seen(micros_of(now))
     if oldest is not None:
         rows = rows.where(F.unix_micros(column(view.timestamp_field)) >= oldest)
+    before = erased()
+    rows = without_erased(rows, view, before.salt, before.online)
     chosen = _events(rows, view) if view.aggregations else _newest(rows, view)
     offered = chosen.mapInArrow(offer_to(view, open_online), f"{OFFERED} bigint")
-    return only_row(offered.agg(F.sum(OFFERED).alias(OFFERED)))[OFFERED] or 0
+    count: int = only_row(offered.agg(F.sum(OFFERED).alias(OFFERED)))[OFFERED] or 0
+    after = erased()
+    if after.online != before.online:
+        erase_again(rows, view, after.salt, after.online, open_online)
+    return count
 
 
 def _events(rows: DataFrame, view: AppliedView) -> DataFrame:

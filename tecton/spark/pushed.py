@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from tecton.applied import AppliedSource, AppliedView, WorkspaceState
+from tecton.applied import AppliedView, WorkspaceState
+from tecton.spark.erased import without_erased
 from tecton.spark.online_load import load_online
 from tecton.spark.push_tables import PushTable, feature_rows, pin_push_tables, read_pushed
 from tecton.spark.returned import kept
@@ -75,7 +77,9 @@ def add_pushed(
     assert fresh is not None, "there are batches above"  # noqa: S101
     batch_no = F.col("batch_no")
     wanted = (batch_no > taken) & (batch_no <= table.last_batch) & (F.col("source") == source.id)
+    stones = stores.tombstones(state, view)
     rows = feature_rows(fresh.where(wanted), source, view)
+    rows = without_erased(rows, view, stones.salt, stones.offline)
     with kept(rows, view):
         offline.add_pushed(rows, table.writer, table.last_batch)
         return rows.count()
@@ -89,7 +93,7 @@ def add_all_pushed(stores: JobStores, state: WorkspaceState, view: AppliedView) 
 
 def offer_pushed(
     stores: JobStores,
-    source: AppliedSource,
+    state: WorkspaceState,
     view: AppliedView,
     tables: Sequence[PushTable],
     after: Mapping[str, int],
@@ -100,7 +104,7 @@ def offer_pushed(
 
     Args:
         stores: What the job works on.
-        source: The view's source.
+        state: The workspace.
         view: The view.
         tables: The push tables.
         after: By writer: the batch above which records are read.
@@ -114,5 +118,6 @@ def offer_pushed(
         return 0
     if before_version is not None:
         records = records.where(F.col("registry_version") < before_version)
-    rows = feature_rows(records, source, view)
-    return load_online(rows, view, stores.clock(), stores.open_online)
+    rows = feature_rows(records, state.source_by_name[view.source], view)
+    erased = partial(stores.tombstones, state, view)
+    return load_online(rows, view, stores.clock(), stores.open_online, erased)

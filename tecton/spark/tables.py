@@ -13,7 +13,8 @@ from pyspark.sql import SparkSession
 from tecton.applied import AppliedView, WorkspaceState, offline_path
 from tecton.locations import BatchRules
 from tecton.spark.offline_table import OfflineTable
-from tecton.stores import DeltaLogs, OnlineStore, RunLog
+from tecton.stores import DeltaLogs, Erasures, OnlineStore, RunLog
+from tecton.tombstones import Tombstones
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class StoreTables:
         logs: Where the store's Delta tables stand.
         runs: Which runs have ended.
         rules: What batch data has to keep to.
+        erasures: Which join keys were erased; None: none were.
     """
 
     spark: SparkSession
@@ -33,6 +35,11 @@ class StoreTables:
     logs: DeltaLogs
     runs: RunLog
     rules: BatchRules = field(default=BatchRules(), kw_only=True)
+    erasures: Erasures | None = field(default=None, kw_only=True)
+
+    def tombstones(self, state: WorkspaceState, view: AppliedView) -> Tombstones:
+        """The erased join keys of a view."""
+        return Tombstones() if self.erasures is None else self.erasures.of(state, view)
 
     def offline_table(self, state: WorkspaceState, view: AppliedView) -> OfflineTable:
         """The offline table of a view, whether it exists or not."""

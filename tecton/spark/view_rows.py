@@ -14,12 +14,14 @@ from tecton.errors import NotFound, ViewNotLoaded
 from tecton.rows import BATCH_SEQUENCE_OFFSET
 from tecton.spark.batch_rows import period_rows
 from tecton.spark.columns import column, ddl
+from tecton.spark.erased import accepted_column, without_erased
 from tecton.spark.offline_table import row_columns, row_fields
 from tecton.spark.push_tables import feature_rows, pin_push_tables, read_pushed
 from tecton.spark.returned import period_records, returned_rows
 from tecton.spark.sources import read_batch
 from tecton.spark.tables import StoreTables
 from tecton.stores import is_backfilled
+from tecton.timestamps import micros_of
 
 _COMPUTED_SEQUENCE = -BATCH_SEQUENCE_OFFSET
 """Of batch rows that no run has written: before every pushed record."""
@@ -66,10 +68,27 @@ def view_rows(
         rows = _computed(tables, state, view)
     else:
         rows = _current(tables, state, view, span)
+    stones = tables.tombstones(state, view)
+    if stones.offline:
+        accepted = _accepted(tables, state, view, min(stones.offline.values()))
+        rows = without_erased(rows, view, stones.salt, stones.offline, accepted)
     at = F.unix_micros(column(view.timestamp_field))
     if span.first is not None:
         rows = rows.where(at >= span.first)
     return rows if span.last is None else rows.where(at <= span.last)
+
+
+def _accepted(tables: StoreTables, state: WorkspaceState, view: AppliedView, after: int) -> Column:
+    """When a row came to be; of a computed batch row, when the newest run over it began."""
+    at = F.unix_micros(column(view.timestamp_field))
+    runs = [
+        F.when((at >= micros_of(run.start)) & (at < micros_of(run.end)), micros_of(run.started))
+        for run in tables.runs.of(state.folder)
+        if run.view_id == view.id and micros_of(run.started) > after
+    ]
+    newest = F.greatest(F.lit(0), F.lit(0), *runs)
+    is_computed = F.col("_sequence") == _COMPUTED_SEQUENCE
+    return F.when(is_computed, newest).otherwise(accepted_column())
 
 
 def _materialised(

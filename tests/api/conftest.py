@@ -92,6 +92,7 @@ class World:
             self.clock,
             self.settings.max_queued_records,
             self.backend.functions,
+            erasures=self.backend.erasures,
         )
         serving = Serving(self.catalog, self.online)
         self.tally = Tally(self.backend.audit, self.clock)

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from tecton.adapters.redis_online import RedisOnlineStore
 from tecton.errors import StoreUnavailable, ViewNotLoaded
-from tecton.rows import FeatureRow, encode_key
+from tecton.rows import BATCH_SEQUENCE_OFFSET, FeatureRow, encode_key
 from tecton.stores import OnlineStore, Stored
-from tecton.testing import NOW, InMemoryOnlineStore
+from tecton.testing import NOW, InMemoryOnlineStore, build_view
 from tecton.timestamps import micros_of
 from tests.redis_places import KINDS, Place, place_of
 
@@ -249,3 +249,29 @@ def test_keys_that_look_alike_have_rows_of_their_own(store: OnlineStore) -> None
     store.upsert(rows)
     found = store.read(keys)
     assert [stored and stored.body for stored in found] == [one.body for one in rows]
+
+
+def test_keys_of_a_view_are_walked(place: Place | None, store: OnlineStore) -> None:
+    """Every key of this view alone; a user who may not list keys is told so."""
+    keys = [encode_key([user]) for user in ("a", "b*[c]", "é")]
+    store.upsert([row(key=key) for key in keys])
+    store.upsert([row(key=encode_key(["other"]), view="v2")])
+    if place is not None and "tecton:" in place.url:
+        with pytest.raises(StoreUnavailable, match="does not allow"):
+            list(store.keys("v"))
+    else:
+        assert sorted(set(store.keys("v"))) == sorted(keys)
+
+
+def test_erased_rows_go_and_later_ones_stay(store: OnlineStore) -> None:
+    """Pushed rows by their sequence, batch rows by when their run began; again does nothing."""
+    view = build_view(id="v")
+    run = AT - BATCH_SEQUENCE_OFFSET
+    sequences = {"pushed": AT, "later": AT + 1, "batch": run, "next": run + 1, "other": AT}
+    keys = {user: encode_key([user]) for user in sequences}
+    store.upsert([row(sequence=s, key=keys[user]) for user, s in sequences.items()])
+    for _ in range(2):
+        store.erase(view, [keys[user] for user in list(sequences)[:4]], AT)
+        store.erase(view, [encode_key(["never"])], AT)
+        left = [user for user, key in keys.items() if read(store, key) is not None]
+        assert left == ["later", "next", "other"]

@@ -19,10 +19,11 @@ from tecton.adapters.redis_windows import RedisWindows
 from tecton.adapters.trie_layout import LEAF_EVENTS, LEAF_TEXTS, layout_of
 from tecton.applied import AppliedView
 from tecton.packed import identity_hash, pack_values
-from tecton.rows import GARBAGE_GRACE_MS, Event, FeatureRow
+from tecton.rows import BATCH_SEQUENCE_OFFSET, GARBAGE_GRACE_MS, Event, FeatureRow
 from tecton.stores import WindowStore
 from tecton.testing import NOW, InMemoryWindows
 from tecton.timestamps import micros_of
+from tecton.tombstones import accepted_micros
 from tecton.types import Float64, Int64, String
 from tests.window_views import LISTS, aggregation, windows_view
 
@@ -410,3 +411,41 @@ def test_keys_can_be_offered_one_by_one(client: RedisClient, store: RedisWindows
     assert [key.key for key in offer.keys] == ["[0]", "[1]", "[2]"]
     read = store.aggregate([(SUMS, f"[{i}]") for i in range(3)], AT)
     assert [67, 67, 66] == [sum(answer.values.values()) for answer in read if answer]
+
+
+@pytest.mark.parametrize("view", VIEWS.values(), ids=VIEWS)
+def test_erased_trie_is_that_of_the_events_that_stay(
+    store: RedisWindows, client: RedisClient, view: AppliedView
+) -> None:
+    """As if what is erased had never been: pushed and batch rows, sealed or not; twice too."""
+    draw = random.Random(7)
+    # Redis forgets by the real clock.
+    now = time.time_ns() // 1000
+    until = 50
+    run = until - BATCH_SEQUENCE_OFFSET
+    choices = [until - 1, until, until + 1, run - 1, run, run + 1]
+    rows = [
+        row(view, now - draw.randrange(HOUR), _value(view, draw), draw.choice(choices), number)
+        for number in range(400)
+    ]
+    store.upsert(rows)
+    while store.tidy():
+        pass
+    kept = [each for each in rows if accepted_micros(each.sequence) > until]
+    name = row_key(client.buckets.of(KEY), view.id, KEY)
+    for _ in range(2):
+        client.ask_all(store.erasures(view, [KEY], until))
+        erased = client.driver.hgetall(name)
+    assert client.driver.pttl(name) > 0
+    client.driver.delete(name)
+    store.upsert(kept)
+    assert client.driver.hgetall(name) == erased
+    client.ask_all(store.erasures(view, [KEY], 2**52))
+    assert not client.driver.exists(name)
+
+
+def _value(view: AppliedView, draw: random.Random) -> Any:
+    [field] = [field for field in view.value_fields if field.name == "x"]
+    if field.dtype == String:
+        return draw.choice(["", "long" * 50, "é"])
+    return float(draw.randrange(9)) if field.dtype == Float64 else draw.randrange(9)

@@ -78,7 +78,16 @@ class Scene:
         store = self.backend.settings.store
         opens = partial(open_online, self.redis_url)
         logs, runs = self.backend.delta_logs, self.backend.runs
-        return JobStores(self.spark, store, logs, runs, opens, self.clock, rules=self.rules)
+        return JobStores(
+            self.spark,
+            store,
+            logs,
+            runs,
+            opens,
+            self.clock,
+            rules=self.rules,
+            erasures=self.backend.erasures,
+        )
 
     def source(self, **changes: Any) -> AppliedSource:
         """The documentation's source, with a batch file."""

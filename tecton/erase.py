@@ -1,0 +1,154 @@
+"""
+Erase join keys: tombstones first, then the online store, the offline tables and the push tables.
+
+It can be killed anywhere and run again. What reads or loads meanwhile knows the tombstones; what
+was offered to the online store in the moment before they stood is deleted at the end once more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from tecton.applied import AppliedView, WorkspaceState
+from tecton.errors import InvalidKeys
+from tecton.rows import encode_key
+from tecton.stores import Erasures, OnlineStore
+from tecton.timestamps import micros_of
+from tecton.types import Int64, ValueMismatch, show
+
+SETTLE = timedelta(seconds=10)
+"""How long what was read before the tombstones may take to reach the online store."""
+
+RETURNS = (
+    "what the batch source still holds of these join keys returns with its next run over their "
+    "time; delete it there too"
+)
+
+
+def keys_of(view: AppliedView, given: Any) -> list[list[Any]]:
+    """
+    Join keys as a person gives them → their canonical values, each once.
+
+    Args:
+        view: The view.
+        given: A pandas frame, or dicts; each with all join keys of the view and nothing else.
+
+    Raises:
+        InvalidKeys: One is not that.
+    """
+    records = given.to_dict("records") if hasattr(given, "to_dict") else list(given)
+    found = {encode_key(values): values for values in (_key(view, each) for each in records)}
+    if not found:
+        raise InvalidKeys("no join keys are given, so there is nothing to delete")
+    return list(found.values())
+
+
+def erase(
+    erasures: Erasures,
+    online: Callable[[], OnlineStore],
+    state: WorkspaceState,
+    view: AppliedView,
+    keys: Sequence[Sequence[Any]],
+    is_online: bool,
+    is_offline: bool,
+    clock: Callable[[], datetime],
+    wait_until: Callable[[datetime], None],
+) -> Iterator[str]:
+    """
+    Erase what is known of join keys.
+
+    A pushed record belongs to its source, so with *is_offline* the keys are erased from every view
+    of the source that has the same join keys.
+
+    Args:
+        erasures: Tombstones and tables.
+        online: Opens the online store.
+        state: The workspace.
+        view: The view.
+        keys: Canonical values in the order of the view's join keys.
+        is_online: From the online store.
+        is_offline: From offline and push tables.
+        clock: The time.
+        wait_until: Returns when the clock shows at least that time.
+
+    Yields:
+        Lines for people.
+
+    Raises:
+        StoreUnavailable: A store does not answer; run it again.
+    """
+    views = _together(state, view) if is_offline else [view]
+    floor = micros_of(clock())
+    has_online = any(each.online for each in state.views)
+    sequence = online().reserve(1, floor) if has_online else floor
+    for each in views:
+        erasures.add(state, each, _ordered(view, each, keys), sequence, is_online, is_offline)
+    settled = clock() + SETTLE
+    served = [each for each in views if each.online and is_online]
+    _erase_online(online, view, served, keys, sequence)
+    if is_offline:
+        for each in views:
+            ordered = _ordered(view, each, keys)
+            count = erasures.delete_offline(state, each, ordered, sequence) if each.offline else 0
+            yield f"{each.name}: {count:,} rows deleted offline"
+        encoded = {encode_key(key) for each in views for key in _ordered(view, each, keys)}
+        count, later = erasures.delete_pushed(state, views, encoded, sequence)
+        yield f"{view.source}: {count:,} pushed records deleted"
+        if served:
+            ids = {each.id for each in served}
+            online().upsert([row for row in later if row.view in ids])
+    if served:
+        wait_until(settled)
+        _erase_online(online, view, served, keys, sequence)
+        names = ", ".join(each.name for each in served)
+        yield f"{names}: {len(keys):,} join keys deleted online"
+    if state.source_by_name[view.source].batch is not None:
+        yield RETURNS
+
+
+def _erase_online(
+    online: Callable[[], OnlineStore],
+    view: AppliedView,
+    served: Sequence[AppliedView],
+    keys: Sequence[Sequence[Any]],
+    sequence: int,
+) -> None:
+    for each in served:
+        encoded = [encode_key(key) for key in _ordered(view, each, keys)]
+        online().erase(each, encoded, sequence)
+
+
+def _together(state: WorkspaceState, view: AppliedView) -> list[AppliedView]:
+    """The views of a source that have the same join keys, by name."""
+    names = {field.name for field in view.key_fields}
+    return [
+        each
+        for each in state.views_by_source[view.source]
+        if {field.name for field in each.key_fields} == names
+    ]
+
+
+def _ordered(
+    view: AppliedView, other: AppliedView, keys: Sequence[Sequence[Any]]
+) -> list[list[Any]]:
+    """Keys of one view in the order of another's join keys."""
+    places = {field.name: place for place, field in enumerate(view.key_fields)}
+    return [[key[places[field.name]] for field in other.key_fields] for key in keys]
+
+
+def _key(view: AppliedView, given: Mapping[str, Any]) -> list[Any]:
+    names = [field.name for field in view.key_fields]
+    if not isinstance(given, Mapping) or set(given) != set(names):
+        raise InvalidKeys(f"{show(given)} must have the join keys {', '.join(names)}, no other")
+    values = []
+    for field in view.key_fields:
+        value = given[field.name]
+        if field.dtype == Int64 and hasattr(value, "item"):
+            value = value.item()
+        try:
+            values.append(field.dtype.accept(value))
+        except ValueMismatch as exc:
+            raise InvalidKeys(f"join key `{field.name}`: {exc}") from None
+    return values
