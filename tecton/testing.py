@@ -281,7 +281,11 @@ class InMemoryWindows:
     ) -> Sequence[Aggregated | None]:
         """The aggregates of each (view, key), from all of its events."""
         self._check()
-        return [_aggregated(view, self.events.get((view.id, key), {}), now) for view, key in keys]
+        with self._lock:
+            found = [dict(self.events.get((view.id, key), {})) for view, key in keys]
+        return [
+            _aggregated(view, events, now) for (view, _), events in zip(keys, found, strict=True)
+        ]
 
     def tidy(self) -> int:
         """Nothing makes reads cheaper here."""
@@ -301,8 +305,7 @@ def _aggregated(
 ) -> Aggregated | None:
     if not events:
         return None
-    # At once: other threads go on.
-    places, rows = zip(*list(events.items()), strict=True)
+    places, rows = zip(*events.items(), strict=True)
     algebra = algebra_of(view)
     at = max(now, *(timestamp for timestamp, _ in places))
     unpacked = unpack(

@@ -155,6 +155,13 @@ class _Stopped(Exception):
         super().__init__(reason)
 
 
+def _environment() -> dict[str, str]:
+    """What a worker is told: not where the stores are, nor their passwords, nor API keys."""
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith("TECTON_")}
+    # As on Spark's executors: sets of strings have one order everywhere.
+    return {**inherited, "PYTHONHASHSEED": "0"}
+
+
 class _Worker:
     """One process; used by one thread at a time."""
 
@@ -164,8 +171,7 @@ class _Worker:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            # As on Spark's executors: sets of strings have one order everywhere.
-            env={**os.environ, "PYTHONHASHSEED": "0"},
+            env=_environment(),
             start_new_session=True,
         )
         assert self._process.stdin is not None  # noqa: S101  # both were asked for

@@ -79,6 +79,23 @@ def test_what_a_function_prints_and_reads_is_nothing(pool: FunctionPool) -> None
     assert not isinstance(pool.run(transformation(text), [RECORD], 1)[0], Failure)
 
 
+def test_a_function_is_told_nothing_of_the_stores(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A definition's code finds no password or API key of the service in its environment."""
+    monkeypatch.setenv("TECTON_REDIS_URL", "redis://:secret@nowhere:1")
+    monkeypatch.setenv("OTHER", "kept")
+    text = (
+        "import os\ndef fv(record):\n    assert os.environ['OTHER'] == 'kept'\n"
+        "    assert not [name for name in os.environ if name.startswith('TECTON_')]\n"
+        "    return record\n"
+    )
+    pool = FunctionPool(1, timedelta(seconds=1))
+    try:
+        outcome = pool.run(transformation(text), [RECORD], 1)[0]
+        assert not isinstance(outcome, Failure), outcome
+    finally:
+        pool.close()
+
+
 def test_replay_has_more_patience(pool: FunctionPool) -> None:
     """Than the request that brought a record."""
     slow = transformation("import time\n" + SAME.replace("    r", "    time.sleep(1.5)\n    r"))
