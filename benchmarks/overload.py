@@ -78,6 +78,7 @@ def _offer(
             now = time.perf_counter()
             if max(now, turn) >= until:
                 break
+            # Requests are due at fixed times, however long the answers before them took.
             time.sleep(max(0.0, turn - now))
             answers.append(_answer(connection, service.key, body))
         connection.close()

@@ -169,6 +169,7 @@ class Metrics:
         for name, found in counted.items():
             if found is not None:
                 _add(families, found.registry, {_WORKSPACE: name})
+        # The package is typed, but for this function.
         text: bytes = generate_latest(  # type: ignore[no-untyped-call]
             _Collected([queue, replayed, *families.values()])
         )

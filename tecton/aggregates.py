@@ -70,7 +70,7 @@ def function_of(given: object) -> AggregationFunction | None:
 def applied_aggregation(aggregation: Aggregation) -> AppliedAggregation:
     """An aggregation with its function and its name spelled out."""
     function = function_of(aggregation.function)
-    assert function is not None, "it has been checked"  # noqa: S101
+    assert function is not None, "it has been checked"  # noqa: S101  # by `tecton.checks`
     # Adding 0.0 makes a float of an int, and 0.0 of -0.0.
     percentile = None if function.percentile is None else function.percentile + 0.0
     return AppliedAggregation(

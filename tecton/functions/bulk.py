@@ -40,7 +40,7 @@ def outcomes_of(
         return [caller.one(record) for record in records]
     try:
         found = _by_record(caller, records)
-    except Exception as exc:  # users' code may raise anything
+    except Exception as exc:  # users' code may raise anything; which record did, is found alone
         found = [caller.one(record) for record in records]
         if not any(isinstance(outcome, Failure) for outcome in found):
             reason = caller.failure(exc).outline

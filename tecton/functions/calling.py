@@ -64,7 +64,7 @@ class Caller:
                 return self._of_frame(record)
             returned = self._function(self.natives(record))
             return self.rows(list(_listed(returned)), is_frame=False)
-        except BaseException as exc:  # noqa: BLE001  # users' code may raise anything
+        except BaseException as exc:  # noqa: BLE001  # users' code may raise, or exit
             return self.failure(exc)
 
     def frame(self, records: Sequence[Mapping[str, Any]]) -> Any:
@@ -146,7 +146,7 @@ class Caller:
             for field in self._transformation.output_fields
         ]
         micros = parse_rfc3339(at)
-        assert micros is not None, "canonical timestamps parse"  # noqa: S101
+        assert micros is not None, "canonical timestamps parse"  # noqa: S101  # `_value` made it
         return Row(micros, values)
 
     @property
