@@ -19,12 +19,20 @@ from tecton.bootstrap import Backend
 from tecton.errors import TectonError
 from tecton.settings import Settings
 
+APPLICATION = "ingest_api.wsgi:create"
+"""What the server loads in its worker: a module and a function in it."""
+
 THREADS = 64
 """Requests that wait for a commit hold a thread each, but no CPU."""
 
 
-def main() -> int:
-    """Run the service; returns the exit code."""
+def main(application: str = APPLICATION) -> int:
+    """
+    Run the service; returns the exit code.
+
+    Args:
+        application: Another one than the service's own; tests wind its clock.
+    """
     parser = argparse.ArgumentParser(
         prog="python -m ingest_api", description="Serve POST /ingest and get-features."
     )
@@ -51,7 +59,7 @@ def main() -> int:
     sys.stdout.write(f"store {settings.store}, {scheme}://{arguments.host}:{arguments.port}\n")
     sys.stdout.flush()
     Granian(
-        "ingest_api.wsgi:create",
+        application,
         factory=True,
         address=arguments.host,
         port=arguments.port,

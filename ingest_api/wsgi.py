@@ -20,6 +20,7 @@ from ingest_api.upkeep import Upkeep
 from tecton.applied import WorkspaceState
 from tecton.bootstrap import Backend
 from tecton.catalog import Catalog
+from tecton.committer import Clock
 from tecton.ingest import Ingest
 from tecton.schema import RecordLimits
 from tecton.serving import Serving
@@ -33,11 +34,19 @@ def create() -> Flask:
     return serve(Settings.from_env(os.environ, Path.cwd()))
 
 
-def serve(settings: Settings) -> Flask:
+def _now() -> datetime:
+    return datetime.now(timezone.utc)
+
+
+def serve(settings: Settings, clock: Clock = _now) -> Flask:
     """
     Start the service on *settings*' stores and give the application around it.
 
     Everything ends when the interpreter does: what was accepted is finished first.
+
+    Args:
+        settings: Of this process.
+        clock: Now, UTC-aware.
     """
     backend = Backend(settings)
     slots = backend.take_writer_slots()
@@ -53,14 +62,14 @@ def serve(settings: Settings) -> Flask:
         catalog,
         open_log,
         backend.online,
-        _now,
+        clock,
         settings.max_queued_records,
         functions,
         change_slot=lambda state: slots.move(state.id),
         erasures=backend.erasures,
     )
-    tally = Tally(backend.audit, _now)
-    upkeep = Upkeep(backend, catalog, ingest, tally, _now)
+    tally = Tally(backend.audit, clock)
+    upkeep = Upkeep(backend, catalog, ingest, tally, clock)
     upkeep.start()
 
     def stop() -> None:
@@ -80,13 +89,9 @@ def serve(settings: Settings) -> Flask:
             ingest=ingest,
             serving=Serving(catalog, backend.online),
             requests=backend.requests,
-            clock=_now,
+            clock=clock,
             is_ready=lambda: upkeep.is_ready,
             tally=tally,
             metrics=metrics,
         )
     )
-
-
-def _now() -> datetime:
-    return datetime.now(timezone.utc)

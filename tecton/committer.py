@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 from tecton.applied import WorkspaceState
 from tecton.errors import RateLimited, StoreUnavailable, WriterFenced
+from tecton.failpoints import Point, reach
 from tecton.functions.transformation import FunctionRunner, NoFunctions
 from tecton.logged import rows_of
 from tecton.rows import FeatureRow, Record
@@ -186,16 +187,20 @@ class Committer:
         total = sum(len(waiting.records) for waiting in group)
         if not total:
             return
+        reach(Point.QUEUED)
         now = self._clock()
         floor = max(micros_of(now), self._last_sequence + 1)
         first = self._online.reserve(total, floor)
         self._last_sequence = first + total - 1
+        reach(Point.RESERVED)
         previous = log.last_batch
         entries = _numbered(group, first, previous + 1)
         log.append(list(itertools.chain.from_iterable(entries)), now)
+        reach(Point.BEFORE_SCRIPT)
         rows = self._rows(group, entries)
         if not self._online.apply(log.name, previous, previous + 1, rows):
             self._replay(log)
+        reach(Point.AFTER_SCRIPT)
 
     def _rows(
         self, group: Sequence[_Waiting], entries: Sequence[Sequence[LogEntry]]

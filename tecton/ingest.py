@@ -13,6 +13,7 @@ from tecton.applied import AppliedSource, WorkspaceState
 from tecton.catalog import Catalog
 from tecton.committer import Clock, Committer
 from tecton.errors import InvalidRecords, NotFound, RecordProblem, RequestError, Unavailable
+from tecton.failpoints import Point, reach
 from tecton.functions.transformation import FunctionRunner, NoFunctions
 from tecton.rows import Record
 from tecton.schema import MAX_MESSAGES
@@ -110,6 +111,7 @@ class Ingest:
             committer = self._committer(state)
             with committer.room(sum(map(len, request.records.values()))):
                 records, returned = self._check(state, sources, request)
+                reach(Point.VALIDATED)
                 committer.take(records, state.version)
         return _counts(state, sources, request, returned)
 

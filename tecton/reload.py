@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from tecton.applied import AppliedView, WorkspaceState
+from tecton.failpoints import Point, reach
 from tecton.rows import FeatureRow
 from tecton.stores import History, OnlineStore, RunLog, is_backfilled
 from tecton.timestamps import micros_of
@@ -106,6 +107,7 @@ def _offer(online: OnlineStore, chunks: Iterable[Sequence[FeatureRow]]) -> int:
                 pending.result()
             pending = pool.submit(online.upsert, rows)
             count += len(rows)
+            reach(Point.RELOAD)
         if pending is not None:
             pending.result()
     return count

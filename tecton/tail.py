@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from tecton.errors import StoreUnavailable
+from tecton.failpoints import Point, reach
 from tecton.rows import FeatureRow
 from tecton.stores import LogEntry, OnlineStore
 
@@ -55,6 +56,7 @@ def replay_tail(
 def _apply(
     online: OnlineStore, log: str, applied: int, batch_no: int, rows: Sequence[FeatureRow]
 ) -> None:
+    reach(Point.REPLAY)
     if not online.apply(log, applied, batch_no, rows):
         raise StoreUnavailable("the online store lost data while it was being filled")
 

@@ -24,6 +24,7 @@ from deltalake import DeltaTable
 from tecton.adapters.documents import Documents
 from tecton.adapters.push_tables import log_path
 from tecton.errors import StoreUnavailable
+from tecton.failpoints import Point, reach
 
 ROW_GROUP = 50_000
 """Readers of one source pass others' groups by, and nobody has to hold much at once."""
@@ -116,6 +117,7 @@ class Joiner:
         path = f"{folder}/" if folder else ""
         path += f"joined-{uuid.uuid4().hex}.parquet"
         self._documents.put_if_absent(path, data)
+        reach(Point.JOINED_WRITTEN)
         added = {
             "path": path,
             "partitionValues": partition,
@@ -127,6 +129,7 @@ class Joiner:
         info = {"timestamp": self._millis, "operation": "OPTIMIZE", "token": uuid.uuid4().hex}
         actions = [{"commitInfo": info}, *map(self._removed, files), {"add": added}]
         self._commit(actions, {file.path for file in files})
+        reach(Point.JOINED)
 
     def _rows(self, files: Sequence[TableFile], partition: Mapping[str, str]) -> pa.Table:
         dataset = self._dataset

@@ -20,6 +20,7 @@ from deltalake.exceptions import DeltaError, TableNotFoundError
 from tecton.adapters.documents import Documents
 from tecton.adapters.joining import Joiner, Layout, TableFile, files_of
 from tecton.errors import StoreUnavailable
+from tecton.failpoints import Point, reach
 from tecton.stores import Kept, Tidied
 
 SMALL_BYTES = 16 * 2**20
@@ -130,7 +131,9 @@ class DeltaCare:
         last = 0 if pointer is None else int(msgspec.json.decode(pointer)["version"])
         if table.version() - last < CHECKPOINT_EVERY:
             return False
+        reach(Point.BEFORE_CHECKPOINT)
         table.create_checkpoint()
+        reach(Point.AFTER_CHECKPOINT)
         return True
 
     @contextmanager

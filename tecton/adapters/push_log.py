@@ -26,6 +26,7 @@ from tecton.adapters.documents import Documents
 from tecton.adapters.push_tables import log_path, read_batches
 from tecton.applied import WorkspaceState, push_log_name, push_path
 from tecton.errors import StoreUnavailable, WriterFenced
+from tecton.failpoints import Point, reach
 from tecton.stores import LogEntry
 
 CHECKPOINT_EVERY = 100
@@ -147,6 +148,7 @@ class DeltaPushLog:
         file = f"accepted_date={partition}/{name}"
         data = _parquet(entries)
         self._documents.put_if_absent(file, data)
+        reach(Point.PARQUET_WRITTEN)
         entry = self._entry(entries, accepted_at, partition, file, len(data), batch_no)
         self._pending = _Pending(entry, batch_no)
         self._commit(entry)
@@ -201,7 +203,9 @@ class DeltaPushLog:
         """Put *entry* at the next free version."""
         for _ in range(MAX_FOREIGN_COMMITS):
             path = log_path(self._version + 1)
+            reach(Point.BEFORE_LOG_ENTRY)
             if self._documents.put_if_absent(path, entry):
+                reach(Point.AFTER_LOG_ENTRY)
                 self._version += 1
                 return
             found = self._documents.get(path)

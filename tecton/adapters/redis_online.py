@@ -30,6 +30,7 @@ from tecton.adapters.redis_keys import (
 from tecton.adapters.redis_windows import RedisWindows
 from tecton.applied import AppliedView
 from tecton.errors import StoreUnavailable, ViewNotLoaded
+from tecton.failpoints import Point, reach
 from tecton.rows import FeatureRow
 from tecton.stores import Aggregated, Stored
 
@@ -91,6 +92,7 @@ class RedisOnlineStore:
         for tag, pieces in parts.items():
             for piece in pieces[:-1]:
                 self._redis.ask(_offer(tag, piece))
+        reach(Point.EVENTS_OFFERED)
         chain = _Chain(log, previous, batch_no)
         commands = [_offer(tag, parts.get(tag, [()])[-1], chain) for tag in self._tags]
         return all(self._redis.ask_all(commands))

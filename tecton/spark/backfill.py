@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 
 from tecton.applied import AppliedSource, AppliedView, WorkspaceState
 from tecton.errors import JobFailed
+from tecton.failpoints import Point, reach
 from tecton.periods import Period, backfill_period, split
 from tecton.spark.materialize import BatchReport, materialize
 from tecton.spark.push_tables import pin_push_tables
@@ -114,6 +115,7 @@ def _steps(
 ) -> Iterator[BatchReport | PushReport]:
     # What is lost from here on, by an emptied store for instance, is noticed at the end.
     load = stores.open_online().begin_load(view.id) if view.online else None
+    reach(Point.LOAD_BEGUN)
     if whole is not None:
         for period in split(whole, view.max_backfill_interval):
             yield materialize(stores, state, source, view, period)
@@ -124,7 +126,9 @@ def _steps(
         added = add_all_pushed(stores, state, view)
     if view.online:
         offered = _offer_all(stores, state, view, wait_until, settle)
+        reach(Point.PUSHED_OFFERED)
         stores.open_online().mark_loaded([view.id], load)
+    reach(Point.LOADED)
     yield PushReport(view.name, added, offered, (stores.clock() - began).total_seconds())
 
 

@@ -15,6 +15,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from tecton.applied import AppliedSource, AppliedView, WorkspaceState
+from tecton.failpoints import Point, reach
 from tecton.periods import Period
 from tecton.rows import batch_sequence
 from tecton.spark.batch_rows import Counts, count_returned, count_rows, period_rows
@@ -119,6 +120,7 @@ def _replace(
     is_written = True
     if view.offline:
         is_written = table.replace(unique, period, run, f"batch rows of {period}")
+        reach(Point.BATCH_WRITTEN)
         unique = _written(table, sequence, period) if is_written else unique
     count = unique.count() if is_written else 0
     online = 0

@@ -15,6 +15,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from tecton.applied import AppliedView, WorkspaceState
+from tecton.failpoints import Point, reach
 from tecton.spark.erased import without_erased
 from tecton.spark.online_load import load_online
 from tecton.spark.push_tables import PushTable, feature_rows, pin_push_tables, read_pushed
@@ -82,6 +83,7 @@ def add_pushed(
     rows = without_erased(rows, view, stones.salt, stones.offline)
     with kept(rows, view):
         offline.add_pushed(rows, table.writer, table.last_batch)
+        reach(Point.PUSHED_ADDED)
         return rows.count()
 
 
