@@ -1,29 +1,34 @@
 """
 `stores.RunLog` on one Delta table of the store, `runs/`, which delta-rs appends to.
 
-A run is one row of one commit, so it is recorded as a whole or not at all; appends of several
-jobs at once only wait for each other.
+What a call records is one commit, so it is there as a whole or not at all; appends of several
+jobs at once only wait for each other. Rows of an older version of this software lack columns.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, get_type_hints
 
 import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake import DeltaTable, write_deltalake
-from deltalake.exceptions import DeltaError, TableNotFoundError
+from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
+from tecton.attempts import fold
 from tecton.errors import StoreUnavailable
-from tecton.stores import Run
+from tecton.stores import SUCCESS, Run
 from tecton.timestamps import from_micros
+
+_TRIES = 5
 
 _TIMES = ("start", "end", "started", "ended")
 _TIME = pa.timestamp("us", tz="UTC")
+_ARROW = {str: pa.string(), bool: pa.bool_(), int: pa.int64(), int | None: pa.int64()}
+_HINTS = get_type_hints(Run)
 _SCHEMA = pa.schema(
-    [pa.field(name, _TIME if name in _TIMES else pa.string()) for name in Run._fields]
+    [pa.field(name, _TIME if name in _TIMES else _ARROW[_HINTS[name]]) for name in Run._fields]
 )
 
 
@@ -37,19 +42,36 @@ class DeltaRunLog:
     def __init__(self, store: str) -> None:
         self._url = f"{store}/runs"
 
-    def record(self, run: Run) -> None:
-        """Add a run."""
+    def record(self, *runs: Run) -> None:
+        """Add rows in one commit."""
+        if not runs:
+            return
+        rows = pa.Table.from_pylist([run._asdict() for run in runs], schema=_SCHEMA)
         with self._failures("written"):
             try:
                 # Two jobs may both find no table; the second one to create it then appends.
                 DeltaTable.create(self._url, schema=_SCHEMA, mode="ignore")
             except DeltaError:
                 DeltaTable(self._url)
-            rows = pa.Table.from_pylist([run._asdict()], schema=_SCHEMA)
-            write_deltalake(self._url, rows, mode="append")
+            self._append(rows)
+
+    def _append(self, rows: pa.Table) -> None:
+        for _ in range(_TRIES - 1):
+            try:
+                write_deltalake(self._url, rows, mode="append", schema_mode="merge")
+            except CommitFailedError:
+                # Somebody else has just added the columns that an older table lacked.
+                continue
+            return
+        write_deltalake(self._url, rows, mode="append", schema_mode="merge")
 
     def of(self, workspace: str) -> Sequence[Run]:
-        """The runs of one workspace, in the order in which they ended."""
+        """The attempts of one workspace that ended well, in the order in which they ended."""
+        done = (run for run in self.attempts(workspace) if run.state == SUCCESS)
+        return sorted(done, key=lambda run: run.ended)
+
+    def attempts(self, workspace: str) -> Sequence[Run]:
+        """All attempts of one workspace, each as far as it has come."""
         with self._failures("read"):
             try:
                 dataset = DeltaTable(self._url).to_pyarrow_dataset()
@@ -60,7 +82,7 @@ class DeltaRunLog:
             # As integers: Arrow's own conversion asks the machine's zone files for "UTC".
             at = rows.schema.get_field_index(name)
             rows = rows.set_column(at, name, rows.column(name).cast(pa.int64()))
-        return sorted(map(_run, rows.to_pylist()), key=lambda run: run.ended)
+        return fold(map(_run, rows.to_pylist()))
 
     @contextmanager
     def _failures(self, done: str) -> Iterator[None]:
@@ -71,5 +93,7 @@ class DeltaRunLog:
             raise StoreUnavailable(f"the runs in the store cannot be {done}: {reason}") from exc
 
 
-def _run(row: dict[str, Any]) -> Run:
-    return Run(**{**row, **{name: from_micros(row[name]) for name in _TIMES}})
+def _run(row: Mapping[str, Any]) -> Run:
+    """A run of its row; what an older row lacks is as if nobody had said it."""
+    known = {name: row[name] for name in Run._fields if row.get(name) is not None}
+    return Run(**{**known, **{name: from_micros(row[name]) for name in _TIMES}})

@@ -1,0 +1,175 @@
+"""
+What recorded attempts say: how far each job has come, and when it is tried again. Pure functions.
+
+A job is tried again 5 minutes after it failed, then after 10, 20, …; 10 attempts at most
+(docs/decisions/0037). One that was cancelled is not tried again. An apply starts counting anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from tecton.stores import BACKFILL, CANCELLED, CANCELLING, ENDED, FAILURE, RUNNING, SUCCESS, Run
+
+FIRST_WAIT = timedelta(minutes=5)
+"""How long after the first failure a job is tried again; doubles with each."""
+
+MOST_ATTEMPTS = 10
+
+DIED = "died without a word"
+
+_RANK = {RUNNING: 0, CANCELLING: 1, FAILURE: 2, CANCELLED: 3, SUCCESS: 4}
+
+
+class Task(NamedTuple):
+    """What a job is about; a backfill's period moves on with time, so it does not count.
+
+    Args:
+        kind: As `stores.Run` has it.
+        view_id: The view's generation; empty for none.
+        period: Start and end; None for a kind of which there is one at a time.
+    """
+
+    kind: str
+    view_id: str
+    period: tuple[datetime, datetime] | None
+
+    @classmethod
+    def of(cls, run: Run) -> Task:
+        """What an attempt was about."""
+        period = None if run.kind == BACKFILL else (run.start, run.end)
+        return cls(run.kind, run.view_id, period)
+
+
+class Standing(NamedTuple):
+    """How things stand with a task.
+
+    Args:
+        state: "due", "waiting" for its next attempt, "running", "given up" after too many
+            attempts, or "cancelled".
+        run_id: The job that goes on; empty where a new one begins.
+        attempt: The number of the next attempt, or of the running one.
+        at: When it is tried again, where it waits.
+    """
+
+    state: str
+    run_id: str = ""
+    attempt: int = 1
+    at: datetime | None = None
+
+
+NEW = Standing("due")
+
+
+def fold(rows: Iterable[Run]) -> list[Run]:
+    """
+    One row for each attempt: the one that says how far it has come.
+
+    Args:
+        rows: As recorded, in any order, some maybe twice.
+
+    Returns:
+        In the order in which the attempts began.
+    """
+    newest: dict[tuple[object, ...], Run] = {}
+    for row in rows:
+        # Rows of the first version have no id; each was a whole run.
+        key = (row.run_id, row.attempt) if row.run_id else tuple(row)
+        if key not in newest or _rank(row) > _rank(newest[key]):
+            newest[key] = row
+    return sorted(newest.values(), key=lambda run: (run.started, run.ended, run.start))
+
+
+def with_deaths(
+    attempts: Iterable[Run], lease_end: Callable[[str], datetime | None], now: datetime
+) -> list[Run]:
+    """
+    The attempts as they are, where some died without a word.
+
+    Args:
+        attempts: From `RunLog.attempts`.
+        lease_end: Until when an owner of claims is known to live, None if it has none; asked
+            only for attempts that have not ended.
+        now: The time.
+    """
+    return [
+        run if run.state in ENDED else _found(run, lease_end(run.owner), now) for run in attempts
+    ]
+
+
+def standings(
+    attempts: Iterable[Run], now: datetime, since: datetime | None = None
+) -> Mapping[Task, Standing]:
+    """
+    How things stand with each task that was ever attempted.
+
+    Args:
+        attempts: From `with_deaths`.
+        now: The time.
+        since: Failures from before it do not count.
+    """
+    by_task: dict[Task, list[Run]] = {}
+    for run in attempts:
+        by_task.setdefault(Task.of(run), []).append(run)
+    return {task: _standing(runs, now, since) for task, runs in by_task.items()}
+
+
+def next_attempt_at(attempts: Sequence[Run]) -> datetime | None:
+    """
+    When a job is tried again.
+
+    Args:
+        attempts: All attempts of one job.
+
+    Returns:
+        None if it is not, because it runs, has ended well, was cancelled or failed too often.
+    """
+    last = max(attempts, key=lambda run: run.attempt)
+    if last.state != FAILURE or last.attempt >= MOST_ATTEMPTS:
+        return None
+    return last.ended + wait_after(last.attempt)
+
+
+def wait_after(attempt: int) -> timedelta:
+    """How long after the failure of attempt number *attempt* the next one comes."""
+    return FIRST_WAIT * 2 ** (attempt - 1)
+
+
+def state_of(attempts: Sequence[Run]) -> str:
+    """
+    The state of a job, as it is documented: FAILURE only when it is not tried again.
+
+    Args:
+        attempts: All attempts of one job.
+    """
+    last = max(attempts, key=lambda run: run.attempt)
+    return RUNNING if next_attempt_at(attempts) is not None else last.state
+
+
+def _standing(runs: Sequence[Run], now: datetime, since: datetime | None) -> Standing:
+    last = max(runs, key=lambda run: (run.started, run.attempt))
+    if last.state in (RUNNING, CANCELLING):
+        return Standing("running", last.run_id, last.attempt)
+    if last.state == CANCELLED:
+        return Standing("cancelled", last.run_id, last.attempt)
+    if last.state == SUCCESS or (since is not None and last.started < since):
+        return NEW
+    if last.attempt >= MOST_ATTEMPTS:
+        return Standing("given up", last.run_id, last.attempt)
+    at = last.ended + wait_after(last.attempt)
+    state = "due" if now >= at else "waiting"
+    return Standing(state, last.run_id, last.attempt + 1, at)
+
+
+def _found(run: Run, lease_end: datetime | None, now: datetime) -> Run:
+    if lease_end is not None and lease_end > now:
+        return run
+    state = CANCELLED if run.state == CANCELLING else FAILURE
+    ended = max(run.started, lease_end or run.ended)
+    return run._replace(state=state, ended=ended, report=DIED)
+
+
+def _rank(run: Run) -> tuple[int, datetime]:
+    return _RANK.get(run.state, 0), run.ended
