@@ -7,11 +7,11 @@ A job is tried again 5 minutes after it failed, then after 10, 20, …; 10 attem
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from tecton.stores import BACKFILL, CANCELLED, CANCELLING, ENDED, FAILURE, RUNNING, SUCCESS, Run
+from tecton.stores import CANCELLED, CANCELLING, ENDED, FAILURE, PERIOD, RUNNING, SUCCESS, Run
 
 FIRST_WAIT = timedelta(minutes=5)
 """How long after the first failure a job is tried again; doubles with each."""
@@ -24,23 +24,22 @@ _RANK = {RUNNING: 0, CANCELLING: 1, FAILURE: 2, CANCELLED: 3, SUCCESS: 4}
 
 
 class Task(NamedTuple):
-    """What a job is about; a backfill's period moves on with time, so it does not count.
+    """What a job is about.
 
     Args:
         kind: As `stores.Run` has it.
         view_id: The view's generation; empty for none.
-        period: Start and end; None for a kind of which there is one at a time.
+        period: Start and end of batch rows; None for a kind that goes on where it stopped.
     """
 
     kind: str
     view_id: str
-    period: tuple[datetime, datetime] | None
+    period: tuple[datetime, datetime] | None = None
 
     @classmethod
     def of(cls, run: Run) -> Task:
         """What an attempt was about."""
-        period = None if run.kind == BACKFILL else (run.start, run.end)
-        return cls(run.kind, run.view_id, period)
+        return cls(run.kind, run.view_id, (run.start, run.end) if run.kind == PERIOD else None)
 
 
 class Standing(NamedTuple):
@@ -99,21 +98,41 @@ def with_deaths(
     ]
 
 
-def standings(
-    attempts: Iterable[Run], now: datetime, since: datetime | None = None
-) -> Mapping[Task, Standing]:
-    """
-    How things stand with each task that was ever attempted.
+class Standings:
+    """How things stand with tasks.
 
     Args:
         attempts: From `with_deaths`.
         now: The time.
         since: Failures from before it do not count.
     """
-    by_task: dict[Task, list[Run]] = {}
-    for run in attempts:
-        by_task.setdefault(Task.of(run), []).append(run)
-    return {task: _standing(runs, now, since) for task, runs in by_task.items()}
+
+    def __init__(
+        self, attempts: Iterable[Run], now: datetime, since: datetime | None = None
+    ) -> None:
+        self._now = now
+        self._since = since
+        self._attempts: dict[tuple[str, str], list[Run]] = {}
+        for run in attempts:
+            self._attempts.setdefault((run.kind, run.view_id), []).append(run)
+
+    def of(self, task: Task) -> Standing:
+        """
+        How things stand with a task.
+
+        The last attempt at any part of its period decides: what is due is cut into periods
+        otherwise on another day.
+        """
+        runs = self._attempts.get((task.kind, task.view_id), ())
+        if task.period is not None:
+            start, end = task.period
+            runs = [run for run in runs if run.start < end and start < run.end]
+        if not runs:
+            return NEW
+        last = max(runs, key=lambda run: (run.started, run.attempt))
+        standing = _standing(last, self._now, self._since)
+        # Two parts of one period are two jobs.
+        return standing if Task.of(last) == task else standing._replace(run_id="")
 
 
 def next_attempt_at(attempts: Sequence[Run]) -> datetime | None:
@@ -134,7 +153,7 @@ def next_attempt_at(attempts: Sequence[Run]) -> datetime | None:
 
 def wait_after(attempt: int) -> timedelta:
     """How long after the failure of attempt number *attempt* the next one comes."""
-    return FIRST_WAIT * 2 ** (attempt - 1)
+    return FIRST_WAIT * (1 << (attempt - 1))
 
 
 def state_of(attempts: Sequence[Run]) -> str:
@@ -148,8 +167,7 @@ def state_of(attempts: Sequence[Run]) -> str:
     return RUNNING if next_attempt_at(attempts) is not None else last.state
 
 
-def _standing(runs: Sequence[Run], now: datetime, since: datetime | None) -> Standing:
-    last = max(runs, key=lambda run: (run.started, run.attempt))
+def _standing(last: Run, now: datetime, since: datetime | None) -> Standing:
     if last.state in (RUNNING, CANCELLING):
         return Standing("running", last.run_id, last.attempt)
     if last.state == CANCELLED:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tecton.stores import (
         AccessStore,
         AuditLog,
+        Claims,
         DeltaLogs,
         Erasures,
         History,
@@ -147,10 +148,17 @@ class Backend:
 
     @cached_property
     def runs(self) -> RunLog:
-        """Which materialisation runs have ended well."""
+        """What materialisation jobs have done and do."""
         from tecton.adapters.runs import DeltaRunLog
 
         return DeltaRunLog(self.settings.store)
+
+    @cached_property
+    def claims(self) -> Claims:
+        """Who does what now."""
+        from tecton.adapters.claims import DocumentClaims
+
+        return DocumentClaims(self.documents)
 
     @cached_property
     def audit(self) -> AuditLog:

@@ -23,6 +23,8 @@ TectonError
 ├── SettingsError             the environment is incomplete or contradicts itself
 ├── SourceError               a batch source is missing or has another schema
 └── JobFailed                 a materialisation job ended without success
+    ├── JobCancelled          somebody asked for its end
+    └── JobTaken              another job is at it
 """
 
 from __future__ import annotations
@@ -191,3 +193,11 @@ class SourceError(TectonError):
 
 class JobFailed(TectonError):
     """A materialisation job ended without success."""
+
+
+class JobCancelled(JobFailed):
+    """Somebody asked for the end of a materialisation job."""
+
+
+class JobTaken(JobFailed):
+    """Another job is at the same work; it will do it, or it can be tried again."""

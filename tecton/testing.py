@@ -28,6 +28,7 @@ from tecton.applied import (
 )
 from tecton.errors import Conflict, JobFailed, StoreUnavailable, ViewNotLoaded
 from tecton.names import EVENT_COLUMN
+from tecton.attempts import fold
 from tecton.rows import FeatureRow
 from tecton.stores import WINDOWED_MICROS, Aggregated, AuditEntry, Job, LogEntry, Stored
 from tecton.tombstones import accepted_micros
@@ -425,6 +426,26 @@ def build_view(
         "name": name,
         "id": new_id(),
         "since_version": 1,
+class InMemoryRuns:
+    """`stores.RunLog` in a list."""
+
+    def __init__(self) -> None:
+        self.rows: list[Run] = []
+
+    def record(self, *runs: Run) -> None:
+        """Add rows."""
+        self.rows.extend(runs)
+
+    def of(self, workspace: str) -> Sequence[Run]:
+        """The attempts that ended well."""
+        done = [run for run in self.attempts(workspace) if run.state == SUCCESS]
+        return sorted(done, key=lambda run: run.ended)
+
+    def attempts(self, workspace: str) -> Sequence[Run]:
+        """All attempts, each as far as it has come."""
+        return fold(run for run in self.rows if run.workspace == workspace)
+
+
         "applied_at": NOW - timedelta(days=1),
         "source": source.name,
         "entities": ("user",),

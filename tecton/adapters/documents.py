@@ -11,6 +11,7 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Generic, TypeVar
 from urllib.parse import urlsplit
@@ -31,7 +32,7 @@ _VERSION_FILE = re.compile(r"(\d{9})\.json", re.ASCII)
 
 
 class Documents:
-    """Small files under the store, never changed once written. Safe to use from many threads."""
+    """Small files under the store, hardly ever changed once written. Safe to use from threads."""
 
     def __init__(self, store: str) -> None:
         """
@@ -77,6 +78,21 @@ class Documents:
             if self._folder is not None:
                 _sync(self._folder, path)
             return True
+
+    def put(self, path: str, data: bytes) -> None:
+        """Write a document, or another in its place; a power cut may bring the former back."""
+        with self._failures(f"write {path}"):
+            obstore.put(self._store, path, data)
+
+    def delete_older(self, prefix: str, before: datetime) -> int:
+        """Delete the documents below *prefix* that were last written before a time; how many."""
+        with self._failures(f"delete from {prefix}"):
+            store = self._store
+            listed = [document for page in obstore.list(store, prefix) for document in page]
+            old = [doc["path"] for doc in listed if doc["last_modified"] < before]
+            if old:
+                obstore.delete(store, old)
+            return len(old)
 
     def list(self, prefix: str) -> Sequence[str]:
         """The paths of all documents in the folder *prefix* and below, sorted."""

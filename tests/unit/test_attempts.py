@@ -14,10 +14,10 @@ from tecton.attempts import (
     MOST_ATTEMPTS,
     NEW,
     Standing,
+    Standings,
     Task,
     fold,
     next_attempt_at,
-    standings,
     state_of,
     with_deaths,
 )
@@ -108,7 +108,7 @@ def test_waits_double(count: int, after: timedelta) -> None:
     at = last.ended + FIRST_WAIT * 2 ** (count - 1)
     expected = "due" if last.ended + after >= at else "waiting"
     standing = Standing(expected, "r", count + 1, at)
-    assert {task: standing} == standings(runs, last.ended + after)
+    assert standing == Standings(runs, last.ended + after).of(task)
     assert (RUNNING, at) == (state_of(runs), next_attempt_at(runs))
 
 
@@ -117,8 +117,8 @@ def test_ten_attempts_at_most() -> None:
     runs = failures(MOST_ATTEMPTS)
     task, last = Task.of(runs[0]), runs[-1]
     assert (FAILURE, None) == (state_of(runs), next_attempt_at(runs))
-    assert {task: Standing("given up", "r", 10)} == standings(runs, NOW + 100 * DAY)
-    assert {task: NEW} == standings(runs, last.ended, since=last.ended)
+    assert Standing("given up", "r", 10) == Standings(runs, NOW + 100 * DAY).of(task)
+    assert Standings(runs, last.ended, since=last.ended).of(task) == NEW
     assert timedelta(hours=42) < last.started - runs[0].ended < timedelta(hours=43)
 
 
@@ -127,20 +127,33 @@ def test_what_was_cancelled_stays_so() -> None:
     runs = [attempt(CANCELLED)]
     task = Task.of(runs[0])
     for since in (None, NOW + DAY):
-        assert {task: Standing("cancelled", "r")} == standings(runs, NOW + 9 * DAY, since)
+        assert Standing("cancelled", "r") == Standings(runs, NOW + 9 * DAY, since).of(task)
     by_hand = attempt(SUCCESS, run_id="new", started=NOW + DAY)
-    assert {task: NEW} == standings([*runs, by_hand], NOW + 9 * DAY)
+    assert Standings([*runs, by_hand], NOW + 9 * DAY).of(task) == NEW
 
 
 def test_what_runs_is_not_due() -> None:
     """Also where an apply came after its start."""
     runs = [attempt(FAILURE), attempt(RUNNING, 2, started=NOW + DAY)]
     task = Task.of(runs[0])
-    assert {task: Standing("running", "r", 2)} == standings(runs, NOW + DAY, NOW + 2 * DAY)
+    assert Standing("running", "r", 2) == Standings(runs, NOW + DAY, NOW + 2 * DAY).of(task)
 
 
 def test_a_backfill_is_one_task_however_long_it_has_become() -> None:
     """Its period ends later when it is tried on another day."""
     first = attempt(FAILURE, kind=BACKFILL)
-    second = attempt(FAILURE, 2, kind=BACKFILL, started=NOW + DAY, end=NOW + DAY)
-    assert [Task(BACKFILL, "id", None)] == list(standings([first, second], NOW))
+    standing = Standings([first], NOW + DAY).of(Task(BACKFILL, "id"))
+    assert Standing("due", "r", 2, first.ended + FIRST_WAIT) == standing
+    assert Standings([first], NOW).of(Task(BACKFILL, "other")) == NEW
+
+
+def test_a_part_of_a_period_waits_as_the_whole_did() -> None:
+    """What is due may be cut into other periods on the next day."""
+    failed = attempt(FAILURE, 3)
+    at = failed.ended + 4 * FIRST_WAIT
+    noon = NOW - DAY / 2
+    for period in ((NOW - DAY, noon), (noon, NOW), (noon, NOW + DAY)):
+        task = Task(PERIOD, "id", period)
+        assert Standing("waiting", "", 4, at) == Standings([failed], NOW).of(task)
+    for period in ((NOW - 2 * DAY, NOW - DAY), (NOW, NOW + DAY)):
+        assert Standings([failed], NOW).of(Task(PERIOD, "id", period)) == NEW

@@ -1,0 +1,245 @@
+"""
+What is due in a workspace: its definitions minus what was recorded. No Spark is needed to know.
+
+A message can be lost; what is derived is due again until it is recorded as done.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from tecton.applied import AppliedView, WorkspaceState, offline_path, push_path
+from tecton.attempts import Standings, Task
+from tecton.names import path_of
+from tecton.periods import Period, backfill_period, due_periods, floor_to
+from tecton.stores import (
+    BACKFILL,
+    MAINTENANCE,
+    PERIOD,
+    PUSHED,
+    RUNNING,
+    SUCCESS,
+    DeltaLogs,
+    Run,
+    is_backfilled,
+)
+from tecton.timestamps import EPOCH, format_micros, micros_of
+
+MAINTAINED_EVERY = timedelta(days=1)
+
+IsDue = Callable[[AppliedView, Sequence[Run]], bool]
+
+
+class Due(NamedTuple):
+    """What shall begin in a workspace, and what does not yet.
+
+    Args:
+        runs: Attempts to begin.
+        notes: For each piece of work that is not begun though it is not done: why.
+    """
+
+    runs: Sequence[Run]
+    notes: Sequence[str]
+
+
+class Question(NamedTuple):
+    """What is asked of a workspace.
+
+    Args:
+        state: The workspace.
+        views: Which of its views; those that are not materialised are passed over.
+        at: Decides which periods have ended.
+        now: The time; decides what is tried again.
+        lost: Ids of views that the online store has lost.
+        takes_pushed: Says of a view with an offline table whether to bring it what was pushed.
+        is_patient: Wait between attempts, and give up after the last.
+        is_maintained: Shall maintenance be among it?
+    """
+
+    state: WorkspaceState
+    views: Sequence[AppliedView]
+    at: datetime
+    now: datetime
+    lost: frozenset[str] = frozenset()
+    takes_pushed: IsDue = lambda view, attempts: True
+    is_patient: bool = True
+    is_maintained: bool = False
+
+
+def due(question: Question, attempts: Sequence[Run]) -> Due:
+    """
+    What of a workspace is due.
+
+    Args:
+        question: What is asked.
+        attempts: From `Journal.attempts`.
+    """
+    by_view: dict[str, list[Run]] = {}
+    for run in attempts:
+        by_view.setdefault(run.view_id, []).append(run)
+    standings = Standings(attempts, question.now, question.state.applied_at)
+    runs: list[Run] = []
+    notes: list[str] = []
+    for wanted in _wanted(question, by_view):
+        _sort_in(question, standings, wanted, runs, notes)
+    return Due(runs, notes)
+
+
+def takes_pushed_when_due(logs: DeltaLogs, state: WorkspaceState, at: datetime) -> IsDue:
+    """
+    What was pushed is due when a period of the schedule has ended since the last run, and there
+    is something.
+
+    Args:
+        logs: Say what was pushed and what an offline table has taken of it.
+        state: The workspace.
+        at: Decides which periods have ended.
+    """
+    writers = logs.folders(push_path(state))
+
+    def is_due(view: AppliedView, attempts: Sequence[Run]) -> bool:
+        has_ended = floor_to(view.batch_schedule, at) > pushed_until(view, attempts)
+        return has_ended and bool(writers) and _lacks(logs, state, view, writers)
+
+    return is_due
+
+
+def pushed_until(view: AppliedView, attempts: Iterable[Run]) -> datetime:
+    """Up to which multiple of the schedule runs have brought a view what was pushed."""
+    until = EPOCH
+    for run in attempts:
+        if run.view_id == view.id and run.state == SUCCESS and run.kind in (BACKFILL, PUSHED):
+            last = run.end if run.kind == PUSHED else run.started
+            until = max(until, floor_to(view.batch_schedule, last))
+    return until
+
+
+def new_run(state: WorkspaceState, view: AppliedView | None, kind: str, now: datetime) -> Run:
+    """An attempt that has not begun; its period is empty."""
+    start = EPOCH if view is None else view.feature_start_time or EPOCH
+    start = start if start.tzinfo else start.replace(tzinfo=EPOCH.tzinfo)
+    name, view_id = ("", "") if view is None else (view.name, view.id)
+    return Run(
+        state.folder,
+        name,
+        view_id,
+        kind,
+        start,
+        start,
+        now,
+        now,
+        "",
+        run_id=secrets.token_hex(8),
+        state=RUNNING,
+        online=view is not None and view.online and kind != PUSHED,
+        offline=view is not None and view.offline,
+    )
+
+
+def covered(view: AppliedView, attempts: Iterable[Run]) -> list[Period]:
+    """The periods of batch rows that are in all stores of a view, maybe by several runs."""
+    done = [
+        run
+        for run in attempts
+        if run.view_id == view.id and run.state == SUCCESS and run.kind in (BACKFILL, PERIOD)
+    ]
+    offline = [Period(run.start, run.end) for run in done if run.offline or not view.offline]
+    online = [Period(run.start, run.end) for run in done if run.online or not view.online]
+    if offline == online:
+        return offline
+    pairs = ((one, two) for one in offline for two in online)
+    return [
+        Period(max(one.start, two.start), min(one.end, two.end))
+        for one, two in pairs
+        if max(one.start, two.start) < min(one.end, two.end)
+    ]
+
+
+def _wanted(question: Question, by_view: dict[str, list[Run]]) -> Iterator[Run]:
+    """Everything that is not done, as attempts that may begin."""
+    state, now = question.state, question.now
+    for view in question.views:
+        if view.online or view.offline:
+            yield from _wanted_of(question, view, by_view.get(view.id, []))
+    if question.is_maintained and _is_maintenance_due(question, by_view):
+        yield new_run(state, None, MAINTENANCE, now)
+
+
+def _wanted_of(question: Question, view: AppliedView, attempts: Sequence[Run]) -> Iterator[Run]:
+    state, at, now = question.state, question.at, question.now
+    batch = state.source_by_name[view.source].batch
+    if view.id in question.lost or not is_backfilled(attempts, view):
+        whole = backfill_period(view, batch, at)
+        run = new_run(state, view, BACKFILL, now)
+        yield run if whole is None else run._replace(start=whole.start, end=whole.end)
+        return
+    for period in due_periods(view, batch, covered(view, attempts), at):
+        run = new_run(state, view, PERIOD, now)
+        yield run._replace(start=period.start, end=period.end)
+    if view.offline and question.takes_pushed(view, attempts):
+        since = pushed_until(view, attempts)
+        end = max(since, floor_to(view.batch_schedule, at))
+        yield new_run(state, view, PUSHED, now)._replace(start=since, end=end)
+
+
+def _sort_in(
+    question: Question, standings: Standings, wanted: Run, runs: list[Run], notes: list[str]
+) -> None:
+    standing = standings.of(Task.of(wanted))
+    what = f"{wanted.view or wanted.kind}: {describe(wanted)}"
+    is_due = standing.state == "due" or not question.is_patient
+    if standing.state == "running":
+        notes.append(f"{what} is under way")
+    elif standing.state == "cancelled":
+        notes.append(f"{what} was cancelled; trigger a job for it to run again")
+    elif is_due:
+        run_id = standing.run_id or wanted.run_id
+        number = standing.attempt + (standing.state == "given up")
+        runs.append(wanted._replace(run_id=run_id, attempt=number))
+    elif standing.at is not None:
+        notes.append(f"{what} failed; attempt {standing.attempt} is due at {_short(standing.at)}")
+    else:
+        notes.append(
+            f"{what} failed {standing.attempt} times and is not tried again by itself; correct "
+            "the cause, then apply, or run `tecton materialize run-due --retry-now`"
+        )
+
+
+def describe(run: Run) -> str:
+    """What an attempt does, in a few words."""
+    if run.kind in (BACKFILL, MAINTENANCE):
+        return run.kind
+    if run.kind == PUSHED:
+        return "pushed records"
+    return f"period {Period(run.start, run.end)}"
+
+
+def _is_maintenance_due(question: Question, by_view: dict[str, list[Run]]) -> bool:
+    """Once a day, once something has been done."""
+    attempts = [run for runs in by_view.values() for run in runs if run.state == SUCCESS]
+    done = [run.ended for run in attempts if run.kind == MAINTENANCE]
+    first = min((run.ended for run in attempts), default=question.now)
+    return question.now - max(done, default=first) >= MAINTAINED_EVERY
+
+
+def _lacks(
+    logs: DeltaLogs, state: WorkspaceState, view: AppliedView, writers: Sequence[str]
+) -> bool:
+    path = offline_path(state, view)
+    version = logs.version(path)
+    if version is None:
+        return True
+    for writer in writers:
+        table = f"{push_path(state)}/{path_of(writer)}"
+        newest = logs.version(table)
+        last = 0 if newest is None else logs.transaction(table, newest, f"push-{writer}")
+        if logs.transaction(path, version, f"push/{writer}") < last:
+            return True
+    return False
+
+
+def _short(at: datetime) -> str:
+    return format_micros(micros_of(at)).partition(".")[0] + "Z"
