@@ -26,11 +26,20 @@ from tecton.applied import (
     WorkspaceState,
     new_id,
 )
+from tecton.attempts import fold
 from tecton.errors import Conflict, JobFailed, StoreUnavailable, ViewNotLoaded
 from tecton.names import EVENT_COLUMN
-from tecton.attempts import fold
 from tecton.rows import FeatureRow
-from tecton.stores import WINDOWED_MICROS, Aggregated, AuditEntry, Job, LogEntry, Stored
+from tecton.stores import (
+    SUCCESS,
+    WINDOWED_MICROS,
+    Aggregated,
+    AuditEntry,
+    Job,
+    LogEntry,
+    Run,
+    Stored,
+)
 from tecton.tombstones import accepted_micros
 from tecton.types import Field, Int64, String, Timestamp
 from tecton.windows import algebra_of, unpack
