@@ -45,9 +45,12 @@ EXTRAS = {
         "chispa>=0.10",
         "codespell>=2.3",
         "coverage>=7.4",
+        # The store of S3 in the tests; [s3] alone, since [server] brings half of AWS's tools.
+        "flask-cors>=5",
         "hypothesis>=6.100",
         "import-linter>=2.1",
         "jsonschema>=4.20",
+        "moto[s3]>=5.1",
         "mypy>=1.13",
         "nbstripout>=0.7",
         "psutil>=5.9",
