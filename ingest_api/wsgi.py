@@ -67,6 +67,7 @@ def serve(settings: Settings, clock: Clock = _now) -> Flask:
         functions,
         change_slot=lambda state: slots.move(state.id),
         erasures=backend.erasures,
+        tables=backend.push_tables,
     )
     tally = Tally(backend.audit, clock)
     upkeep = Upkeep(backend, catalog, ingest, tally, clock)

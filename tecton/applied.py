@@ -327,3 +327,8 @@ def push_path(state: WorkspaceState, writer: int | None = None) -> str:
 def push_log_name(state: WorkspaceState, writer: int | str) -> str:
     """What a writer's push table is called among all, in the online store for instance."""
     return key_of(state.id, str(writer))
+
+
+def workspace_of_log(name: str) -> str:
+    """The id of the workspace whose push table is called so."""
+    return name.partition(":")[0]

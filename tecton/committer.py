@@ -17,12 +17,13 @@ from queue import SimpleQueue
 from threading import Lock, Thread
 from typing import NamedTuple
 
-from tecton.applied import WorkspaceState
+from tecton.applied import WorkspaceState, workspace_of_log
 from tecton.errors import RateLimited, StoreUnavailable, WriterFenced
 from tecton.failpoints import Point, reach
 from tecton.functions.transformation import FunctionRunner, NoFunctions
 from tecton.logged import rows_of
 from tecton.rows import FeatureRow, Record
+from tecton.sequences import take_sequences
 from tecton.stores import Erasures, LogEntry, OnlineStore, PushLog
 from tecton.tail import replay_tail
 from tecton.timestamps import micros_of
@@ -54,6 +55,7 @@ class Committer:
         erasures: Which join keys were erased; None: none were.
         change_slot: Is called when somebody else has taken the log over; answers whether `open_log`
             will open another one.
+        logged: The greatest sequence that any writer has logged, 0 for none.
     """
 
     def __init__(
@@ -66,6 +68,7 @@ class Committer:
         functions: FunctionRunner = NoFunctions(),  # noqa: B008  # immutable
         change_slot: Callable[[], bool] = lambda: False,
         erasures: Erasures | None = None,
+        logged: Callable[[], int] = lambda: 0,
     ) -> None:
         self._open_log = open_log
         self._state = state
@@ -74,6 +77,7 @@ class Committer:
         self._max_queued = max_queued
         self._functions = functions
         self._erasures = erasures
+        self._logged = logged
         self._change_slot = change_slot
         self._queue: SimpleQueue[_Waiting | None] = SimpleQueue()
         self._queued = 0
@@ -189,16 +193,22 @@ class Committer:
             return
         reach(Point.QUEUED)
         now = self._clock()
-        floor = max(micros_of(now), self._last_sequence + 1)
-        first = self._online.reserve(total, floor)
-        self._last_sequence = first + total - 1
+        first = take_sequences(
+            self._online,
+            workspace_of_log(log.name),
+            total,
+            micros_of(now),
+            self._last_sequence,
+            self._logged,
+        )
+        last = self._last_sequence = first + total - 1
         reach(Point.RESERVED)
         previous = log.last_batch
         entries = _numbered(group, first, previous + 1)
         log.append(list(itertools.chain.from_iterable(entries)), now)
         reach(Point.BEFORE_SCRIPT)
         rows = self._rows(group, entries)
-        if not self._online.apply(log.name, previous, previous + 1, rows):
+        if not self._online.apply(log.name, previous, previous + 1, rows, last):
             self._replay(log)
         reach(Point.AFTER_SCRIPT)
 

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from tecton.applied import AppliedView, WorkspaceState
 from tecton.errors import InvalidKeys
 from tecton.rows import encode_key
-from tecton.stores import Erasures, OnlineStore
+from tecton.sequences import last_logged, take_sequences
+from tecton.stores import Erasures, OnlineStore, PushTables
 from tecton.timestamps import micros_of
 from tecton.types import Int64, ValueMismatch, show
 
@@ -55,6 +57,7 @@ def erase(
     is_offline: bool,
     clock: Callable[[], datetime],
     wait_until: Callable[[datetime], None],
+    tables: PushTables | None = None,
 ) -> Iterator[str]:
     """
     Erase what is known of join keys.
@@ -72,6 +75,7 @@ def erase(
         is_offline: From offline and push tables.
         clock: The time.
         wait_until: Returns when the clock shows at least that time.
+        tables: The push tables; None: there are none.
 
     Yields:
         Lines for people.
@@ -80,11 +84,13 @@ def erase(
         StoreUnavailable: A store does not answer; run it again.
     """
     views = _together(state, view) if is_offline else [view]
-    floor = micros_of(clock())
-    has_online = any(each.online for each in state.views)
-    sequence = online().reserve(1, floor) if has_online else floor
+    logged = partial(last_logged, tables, erasures, state)
+    store = online() if any(each.online for each in state.views) else None
+    sequence = _take_sequence(store, state, micros_of(clock()), 0, logged)
     for each in views:
         erasures.add(state, each, _ordered(view, each, keys), sequence, is_online, is_offline)
+    # The store may have forgotten it before the tombstones stood.
+    _take_sequence(store, state, micros_of(clock()), sequence, logged)
     settled = clock() + SETTLE
     served = [each for each in views if each.online and is_online]
     _erase_online(online, view, served, keys, sequence)
@@ -106,6 +112,19 @@ def erase(
         yield f"{names}: {len(keys):,} join keys deleted online"
     if state.source_by_name[view.source].batch is not None:
         yield RETURNS
+
+
+def _take_sequence(
+    online: OnlineStore | None,
+    state: WorkspaceState,
+    now: int,
+    given: int,
+    logged: Callable[[], int],
+) -> int:
+    if online is None:
+        # Nothing is pushed to such a workspace, but something may have been.
+        return max(now, 1 + logged())
+    return take_sequences(online, state.id, 1, now, given, logged)
 
 
 def _erase_online(

@@ -17,7 +17,8 @@ from tecton.failpoints import Point, reach
 from tecton.functions.transformation import FunctionRunner, NoFunctions
 from tecton.rows import Record
 from tecton.schema import MAX_MESSAGES
-from tecton.stores import Erasures, OnlineStore, PushLog
+from tecton.sequences import last_logged
+from tecton.stores import Erasures, OnlineStore, PushLog, PushTables
 from tecton.timestamps import micros_of
 from tecton.transforming import with_returned
 from tecton.types import cut
@@ -56,6 +57,7 @@ class Ingest:
         change_slot: Is called when somebody else has taken a workspace's log over; answers whether
             `open_log` will open another one.
         erasures: Which join keys were erased; None: none were.
+        tables: The push tables of all writers; None: there are no others.
     """
 
     def __init__(
@@ -68,6 +70,7 @@ class Ingest:
         functions: FunctionRunner = NoFunctions(),  # noqa: B008  # immutable
         change_slot: Callable[[WorkspaceState], bool] = lambda _: False,
         erasures: Erasures | None = None,
+        tables: PushTables | None = None,
     ) -> None:
         self._catalog = catalog
         self._open_log = open_log
@@ -76,6 +79,7 @@ class Ingest:
         self._max_queued = max_queued
         self._functions = functions
         self._erasures = erasures
+        self._tables = tables
         self._change_slot = change_slot
         self._committers: dict[str, Committer] = {}
         self._lock = Lock()
@@ -194,6 +198,7 @@ class Ingest:
                     functions=self._functions,
                     erasures=self._erasures,
                     change_slot=lambda: self._change_slot(state),
+                    logged=lambda: last_logged(self._tables, self._erasures, state),
                 )
             return committer
 

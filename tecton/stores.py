@@ -108,6 +108,16 @@ WINDOWED_MICROS = range(2**53)
 """Timestamps that a `WindowStore` keeps, from 1970 to 2255."""
 
 
+class Doubt(NamedTuple):
+    """The online store cannot tell which sequences were taken: it is new, or has lost data.
+
+    Args:
+        life: What it calls its counter from now on, until it loses that again.
+    """
+
+    life: str
+
+
 class PushTables(Protocol):
     """The push tables of all writers, to be read: what every `PushLog` has written."""
 
@@ -116,6 +126,9 @@ class PushTables(Protocol):
 
     def last_batch(self, state: WorkspaceState, writer: str) -> int:
         """The number of the newest batch, 0 for none; costs little while it stays the same."""
+
+    def last_sequence(self, state: WorkspaceState) -> int:
+        """The greatest sequence that any writer has ever logged, 0 for none."""
 
     def read_after(
         self, state: WorkspaceState, writer: str, batch_no: int
@@ -165,15 +178,48 @@ class OnlineStore(WindowStore, Protocol):
     view every event.
     """
 
-    def reserve(self, count: int, floor: int) -> int:
-        """The first of *count* new sequences, all at least *floor* and above any given before."""
+    def reserve(
+        self, workspace: str, count: int, now: int, given: int, life: str = ""
+    ) -> int | Doubt:
+        """
+        Take *count* new sequences, above all that were taken of this workspace.
+
+        A store that may have lost data is in doubt, and gives nothing until somebody has looked
+        into the logs: `sequences.take_sequences`.
+
+        Args:
+            workspace: Its id.
+            count: How many.
+            now: They are at least this, µs since the epoch.
+            given: They are above this, which the caller knows to have been taken.
+            life: What a doubt has named. The caller has looked into the logs since, and *given* is
+                no less than any sequence there.
+
+        Returns:
+            The first, or a doubt.
+        """
 
     def upsert(self, rows: Iterable[FeatureRow]) -> None:
         """Offer rows; several may share a key."""
 
-    def apply(self, log: str, previous: int, batch_no: int, rows: Sequence[FeatureRow]) -> bool:
+    def apply(
+        self,
+        log: str,
+        previous: int,
+        batch_no: int,
+        rows: Sequence[FeatureRow],
+        sequence: int = 0,
+    ) -> bool:
         """
         Offer the rows of one batch of a push log and remember that they were offered.
+
+        Args:
+            log: The log's name.
+            previous: The batch before.
+            batch_no: The batch.
+            rows: Its rows.
+            sequence: Its greatest. What `reserve` gives from now on is above it, whether there is
+                a gap or not; 0: nothing is said.
 
         Returns:
             False if the batch *previous* was never applied: the store, or a part of it, has lost
@@ -305,6 +351,9 @@ class Erasures(Protocol):
         offline: bool,
     ) -> None:
         """Put up a tombstone for keys of a view; durable when this returns."""
+
+    def last_sequence(self, state: WorkspaceState) -> int:
+        """The greatest sequence of a tombstone in a workspace, 0 for none."""
 
     def of(self, state: WorkspaceState, view: AppliedView) -> Tombstones:
         """The tombstones of a view, as they are now."""

@@ -44,20 +44,26 @@ def replay_tail(
     """
     sequence = 0
     for entries in _joined(batches):
-        _apply(online, log, applied, entries[-1].batch_no, rows_of(entries))
-        applied = entries[-1].batch_no
-        sequence = max(sequence, entries[-1].sequence)
+        last = entries[-1]
+        sequence = max(sequence, last.sequence)
+        _apply(online, log, applied, last.batch_no, rows_of(entries), sequence)
+        applied = last.batch_no
     if applied < last_batch:
         # Their records have been deleted since: too old to be served, or erased.
-        _apply(online, log, applied, last_batch, ())
+        _apply(online, log, applied, last_batch, (), 0)
     return sequence
 
 
 def _apply(
-    online: OnlineStore, log: str, applied: int, batch_no: int, rows: Sequence[FeatureRow]
+    online: OnlineStore,
+    log: str,
+    applied: int,
+    batch_no: int,
+    rows: Sequence[FeatureRow],
+    sequence: int,
 ) -> None:
     reach(Point.REPLAY)
-    if not online.apply(log, applied, batch_no, rows):
+    if not online.apply(log, applied, batch_no, rows, sequence):
         raise StoreUnavailable("the online store lost data while it was being filled")
 
 

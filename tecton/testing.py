@@ -7,9 +7,10 @@ Public, for the tests of users too. The stores keep the contracts of `tecton.sto
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from copy import copy
 from datetime import datetime, timedelta, timezone
 from threading import Lock
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -25,6 +26,7 @@ from tecton.applied import (
     ServiceFeatures,
     WorkspaceState,
     new_id,
+    workspace_of_log,
 )
 from tecton.attempts import fold
 from tecton.errors import Conflict, JobFailed, StoreUnavailable, ViewNotLoaded
@@ -35,6 +37,7 @@ from tecton.stores import (
     WINDOWED_MICROS,
     Aggregated,
     AuditEntry,
+    Doubt,
     Job,
     LogEntry,
     Run,
@@ -155,6 +158,15 @@ class InMemoryAudit:
             raise StoreUnavailable("the audit is down")
 
 
+class _Counter(NamedTuple):
+    """The sequences of a workspace: `adapters/reserve.lua` tells what each field is for."""
+
+    last: int = 0
+    server: str = ""
+    life: str = ""
+    sure: str | None = None
+
+
 class InMemoryOnlineStore:
     """`stores.OnlineStore` in memory. `rows` is what it holds, by (view, key)."""
 
@@ -165,13 +177,24 @@ class InMemoryOnlineStore:
         self._loaded: set[str] = set()
         self._loads: set[tuple[str, str]] = set()
         self._applied: dict[str, int] = {}
-        self._sequence = 0
+        self._counters: dict[str, _Counter] = {}
+        self._server = new_id()
 
-    def reserve(self, count: int, floor: int) -> int:
-        """The first of *count* new sequences."""
+    def reserve(
+        self, workspace: str, count: int, now: int, given: int, life: str = ""
+    ) -> int | Doubt:
+        """Take *count* new sequences."""
         self._check()
-        first = max(self._sequence + 1, floor)
-        self._sequence = first + count - 1
+        counter = self._counters.get(workspace, _Counter())
+        is_sure = counter.life == counter.sure
+        if counter.server != self._server or (is_sure and counter.last < given):
+            counter = _Counter(counter.last, self._server, new_id())
+            is_sure = False
+        if not is_sure and counter.life != life:
+            self._counters[workspace] = counter
+            return Doubt(counter.life)
+        first = max(counter.last + 1, now, given + 1)
+        self._counters[workspace] = counter._replace(last=first + count - 1, sure=counter.life)
         return first
 
     def upsert(self, rows: Iterable[FeatureRow]) -> None:
@@ -184,9 +207,18 @@ class InMemoryOnlineStore:
             elif stored is None or row.order > stored.order:
                 self.rows[row.view, row.key] = row
 
-    def apply(self, log: str, previous: int, batch_no: int, rows: Sequence[FeatureRow]) -> bool:
+    def apply(
+        self,
+        log: str,
+        previous: int,
+        batch_no: int,
+        rows: Sequence[FeatureRow],
+        sequence: int = 0,
+    ) -> bool:
         """Offer the rows of one batch, if all before it were offered."""
         self._check()
+        counter = self._counters.get(workspace := workspace_of_log(log), _Counter())
+        self._counters[workspace] = counter._replace(last=max(counter.last, sequence))
         applied = self._applied.get(log, 0)
         if applied < previous:
             return False
@@ -253,6 +285,21 @@ class InMemoryOnlineStore:
     def flush(self) -> None:
         """Lose everything, as an emptied Redis does."""
         self.__init__()  # type: ignore[misc]  # exactly a new one
+
+    def saved(self) -> Mapping[str, Any]:
+        """What it holds now, for `restore`; like a snapshot on a disk."""
+        kept = ("rows", "_loaded", "_loads", "_applied", "_counters")
+        return {name: copy(getattr(self, name)) for name in kept} | {
+            "windows": {place: dict(events) for place, events in self.windows.events.items()}
+        }
+
+    def restore(self, saved: Mapping[str, Any]) -> None:
+        """Hold what it held once, as a Redis that starts from an old snapshot."""
+        self.flush()
+        for name, value in saved.items():
+            if name != "windows":
+                setattr(self, name, copy(value))
+        self.windows.events = {place: dict(one) for place, one in saved["windows"].items()}
 
     def _check_loaded(self, views: Iterable[str]) -> None:
         self._check()
@@ -368,6 +415,26 @@ class InMemoryPushLog:
         """Nothing is held open."""
 
 
+class InMemoryRuns:
+    """`stores.RunLog` in a list."""
+
+    def __init__(self) -> None:
+        self.rows: list[Run] = []
+
+    def record(self, *runs: Run) -> None:
+        """Add rows."""
+        self.rows.extend(runs)
+
+    def of(self, workspace: str) -> Sequence[Run]:
+        """The attempts that ended well."""
+        done = [run for run in self.attempts(workspace) if run.state == SUCCESS]
+        return sorted(done, key=lambda run: run.ended)
+
+    def attempts(self, workspace: str) -> Sequence[Run]:
+        """All attempts, each as far as it has come."""
+        return fold(run for run in self.rows if run.workspace == workspace)
+
+
 class RecordingLauncher:
     """`stores.JobLauncher` that runs nothing and remembers what it was asked to run.
 
@@ -435,26 +502,6 @@ def build_view(
         "name": name,
         "id": new_id(),
         "since_version": 1,
-class InMemoryRuns:
-    """`stores.RunLog` in a list."""
-
-    def __init__(self) -> None:
-        self.rows: list[Run] = []
-
-    def record(self, *runs: Run) -> None:
-        """Add rows."""
-        self.rows.extend(runs)
-
-    def of(self, workspace: str) -> Sequence[Run]:
-        """The attempts that ended well."""
-        done = [run for run in self.attempts(workspace) if run.state == SUCCESS]
-        return sorted(done, key=lambda run: run.ended)
-
-    def attempts(self, workspace: str) -> Sequence[Run]:
-        """All attempts, each as far as it has come."""
-        return fold(run for run in self.rows if run.workspace == workspace)
-
-
         "applied_at": NOW - timedelta(days=1),
         "source": source.name,
         "entities": ("user",),

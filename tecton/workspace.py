@@ -227,6 +227,7 @@ class FeatureViewReader(_Reader):
                 offline,
                 _now,
                 _wait_until,
+                backend.push_tables,
             )
         )
 

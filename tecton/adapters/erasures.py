@@ -6,6 +6,7 @@ Delta's log keeps the conditions of deletions: they name hashes and sequences, n
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -29,6 +30,7 @@ from tecton.stores import LogEntry
 from tecton.tombstones import SALT_BYTES, Tombstones, key_hash
 
 _PER_DELETION = 1000
+_TOMBSTONE = re.compile(r"\d{16}-", re.ASCII)
 
 
 class _Document(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,6 +78,11 @@ class DeltaErasures:
         name = f"{sequence:016}-{new_id()}.json"
         path = f"{_folder(state)}/{path_of(view.id, name)}"
         self._documents.put_if_absent(path, msgspec.json.encode(document))
+
+    def last_sequence(self, state: WorkspaceState) -> int:
+        """The greatest sequence of a tombstone."""
+        names = [path.rpartition("/")[2] for path in self._documents.list(_folder(state))]
+        return max((int(name[:16]) for name in names if _TOMBSTONE.match(name)), default=0)
 
     def of(self, state: WorkspaceState, view: AppliedView) -> Tombstones:
         """The tombstones of a view, as they are now."""

@@ -23,7 +23,7 @@ from deltalake.exceptions import DeltaError
 
 from tecton.adapters.checkpoints import Checkpointer
 from tecton.adapters.documents import Documents
-from tecton.adapters.push_tables import log_path, read_batches
+from tecton.adapters.push_tables import log_path, read_batches, sequence_app
 from tecton.applied import WorkspaceState, push_log_name, push_path
 from tecton.errors import StoreUnavailable, WriterFenced
 from tecton.failpoints import Point, reach
@@ -264,8 +264,11 @@ class DeltaPushLog:
             "operationParameters": {"mode": "Append"},
             "isBlindAppend": True,
         }
-        txn = _txn(self._batch_app, batch_no, millis)
-        return _lines([{"commitInfo": info}, txn, {"add": add}])
+        txns = [
+            _txn(self._batch_app, batch_no, millis),
+            _txn(sequence_app(self._writer), max(bounds["sequence"]), millis),
+        ]
+        return _lines([{"commitInfo": info}, *txns, {"add": add}])
 
 
 def _parquet(entries: Sequence[LogEntry]) -> bytes:

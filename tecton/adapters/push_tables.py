@@ -8,6 +8,7 @@ log says of each file's batches tells which files have to be read together.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import groupby
 from operator import attrgetter
@@ -29,6 +30,9 @@ WINDOW_ROWS = 200_000
 
 CHUNK_ROWS = 10_000
 """Records that are in memory at once as Python objects."""
+
+MAX_AT_ONCE = 16
+"""Tables that are opened at the same time."""
 
 _COLUMNS = list(LogEntry._fields)
 _UNKNOWN_LAST = 2**63 - 1
@@ -70,6 +74,20 @@ class DeltaPushTables:
                 known = self._known[path] = (table.version(), last)
         return known[1]
 
+    def last_sequence(self, state: WorkspaceState) -> int:
+        """The greatest sequence of all writers."""
+        paths = [(f"{push_path(state)}/{writer}", writer) for writer in self.writers(state)]
+        with ThreadPoolExecutor(MAX_AT_ONCE) as pool:
+            # Of a store far away each takes a second, whatever its size.
+            return max(pool.map(lambda one: self._last_sequence(*one), paths), default=0)
+
+    def _last_sequence(self, path: str, writer: str) -> int:
+        with self._failures(path):
+            table = DeltaTable(f"{self._store}/{path}")
+            told = int(table.transaction_version(sequence_app(writer)) or 0)
+            # Of commits by releases that did not tell their statistics do.
+            return max(told, _greatest(table, "sequence"))
+
     def read_after(
         self, state: WorkspaceState, writer: str, batch_no: int
     ) -> Iterator[Sequence[LogEntry]]:
@@ -85,6 +103,20 @@ class DeltaPushTables:
         except (DeltaError, OSError, pa.ArrowException) as exc:
             reason = str(exc).partition("\n")[0]
             raise StoreUnavailable(f"the push table {path} cannot be read: {reason}") from exc
+
+
+def sequence_app(writer: int | str) -> str:
+    """The application whose transaction version is the greatest sequence of a push table."""
+    return f"sequence-{writer}"
+
+
+def _greatest(table: DeltaTable, column: str) -> int:
+    files = pa.table(table.get_add_actions(flatten=True))
+    name = f"max.{column}"
+    known = files.column(name).to_pylist() if name in files.column_names else [None]
+    if None in known and files.num_rows:
+        known = [pc.max(batch.column(column)).as_py() for batch in small_batches(table, [column])]
+    return max(filter(None, known), default=0)
 
 
 def log_path(version: int) -> str:
@@ -132,7 +164,7 @@ def read_records(table: DeltaTable, batch_no: int) -> Iterator[Sequence[LogEntry
 
 
 def small_batches(
-    table: DeltaTable, columns: Sequence[str], chosen: pc.Expression | None
+    table: DeltaTable, columns: Sequence[str], chosen: pc.Expression | None = None
 ) -> Iterator[pa.RecordBatch]:
     """
     Rows of a table, with little read ahead: Arrow's own measure is hundreds of megabytes.

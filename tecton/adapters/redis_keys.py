@@ -7,9 +7,9 @@ views of a join key are in one bucket. A single server is one bucket; a cluster 
 its number of nodes, whose slots lie evenly in the range of all slots.
 
 Key spaces: `tecton:f:` feature rows, `tecton:l:` loaded markers, `tecton:w:` how far each push
-log is applied, `tecton:b:` loads under way, `tecton:seq` the sequence counter, `tecton:i:`
-idempotency keys, `tecton:r:` rates. The first four are kept in each bucket, which so knows by
-itself what it has lost.
+log is applied, `tecton:b:` loads under way, `tecton:s:` each workspace's counter of sequences,
+`tecton:i:` idempotency keys, `tecton:r:` rates. The first four are kept in each bucket, which so
+knows by itself what it has lost.
 """
 
 from __future__ import annotations
@@ -23,9 +23,6 @@ from tecton.names import key_of
 
 SLOTS = 16_384
 """Slots of a Redis cluster."""
-
-SEQUENCE = "tecton:seq"
-"""The counter of sequences."""
 
 Item = TypeVar("Item")
 
@@ -108,6 +105,11 @@ def loading_key(tag: str, view: str) -> str:
 def watermark_key(tag: str, log: str) -> str:
     """Up to which batch of a push log all rows that belong in a bucket were offered to it."""
     return key_of("tecton", "w", f"{{{tag}}}", log)
+
+
+def sequence_key(workspace: str) -> str:
+    """The counter of a workspace's sequences: a hash."""
+    return key_of("tecton", "s", workspace)
 
 
 def idempotency_key(name: str) -> str:

@@ -21,18 +21,18 @@ from typing import Any, NamedTuple
 from tecton.adapters.redis_client import connect
 from tecton.adapters.redis_commands import Ask, Command, RedisClient, Script, get, get_all
 from tecton.adapters.redis_keys import (
-    SEQUENCE,
     loaded_key,
     loading_key,
     row_key,
+    sequence_key,
     watermark_key,
 )
 from tecton.adapters.redis_windows import RedisWindows
-from tecton.applied import AppliedView
+from tecton.applied import AppliedView, workspace_of_log
 from tecton.errors import StoreUnavailable, ViewNotLoaded
 from tecton.failpoints import Point, reach
 from tecton.rows import FeatureRow
-from tecton.stores import Aggregated, Stored
+from tecton.stores import Aggregated, Doubt, Stored
 
 ROWS_PER_SCRIPT = 1000
 """A script blocks every reader: 1,000 rows take a few milliseconds."""
@@ -47,7 +47,8 @@ LOAD_MS = 7 * 24 * 3_600_000
 
 _ORDER = struct.Struct(">qq")
 
-_RESERVE, _UPSERT, _ERASE = map(Script.load, ("reserve", "upsert", "erase"))
+_RESERVE, _RAISE = map(Script.load, ("reserve", "raise"))
+_UPSERT, _ERASE = map(Script.load, ("upsert", "erase"))
 _BEGIN, _MARK = map(Script.load, ("begin", "loaded"))
 
 
@@ -69,9 +70,13 @@ class RedisOnlineStore:
         """The driver's client."""
         return self._redis.driver
 
-    def reserve(self, count: int, floor: int) -> int:
-        """The first of *count* new sequences."""
-        return int(self._redis.ask(_RESERVE.on([SEQUENCE], count, floor)))
+    def reserve(
+        self, workspace: str, count: int, now: int, given: int, life: str = ""
+    ) -> int | Doubt:
+        """Take *count* new sequences."""
+        key = sequence_key(workspace)
+        answer = self._redis.ask(_RESERVE.on([key], count, now, given, life))
+        return answer if isinstance(answer, int) else Doubt(answer.decode())
 
     def upsert(self, rows: Iterable[FeatureRow]) -> None:
         """Offer rows."""
@@ -83,7 +88,14 @@ class RedisOnlineStore:
                 [_offer(tag, rows) for tag, part in parts.items() for rows in _pieces(part)]
             )
 
-    def apply(self, log: str, previous: int, batch_no: int, rows: Sequence[FeatureRow]) -> bool:
+    def apply(
+        self,
+        log: str,
+        previous: int,
+        batch_no: int,
+        rows: Sequence[FeatureRow],
+        sequence: int = 0,
+    ) -> bool:
         """Offer the rows of one batch of a push log, if all before it were offered."""
         # Only a bucket's last script advances its watermark; rows offered before it commute with
         # everything, so it does no harm if that script then finds a gap.
@@ -94,7 +106,9 @@ class RedisOnlineStore:
                 self._redis.ask(_offer(tag, piece))
         reach(Point.EVENTS_OFFERED)
         chain = _Chain(log, previous, batch_no)
-        commands = [_offer(tag, parts.get(tag, [()])[-1], chain) for tag in self._tags]
+        counter = sequence_key(workspace_of_log(log))
+        commands = [_RAISE.on([counter], sequence)] if sequence else []
+        commands += [_offer(tag, parts.get(tag, [()])[-1], chain) for tag in self._tags]
         return all(self._redis.ask_all(commands))
 
     def applied_batch(self, log: str) -> int:

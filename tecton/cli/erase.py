@@ -61,6 +61,7 @@ def delete_keys(
         not online_only,
         session.clock,
         lambda at: _wait_until(session, at),
+        backend.push_tables,
     )
     show_job("delete-keys", lines, session.is_terminal)
 

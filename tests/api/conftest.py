@@ -93,6 +93,7 @@ class World:
             self.settings.max_queued_records,
             self.backend.functions,
             erasures=self.backend.erasures,
+            tables=self.backend.push_tables,
         )
         serving = Serving(self.catalog, self.online)
         self.tally = Tally(self.backend.audit, self.clock)

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tecton.adapters.redis_keys import sequence_key
 from tecton.applied import ServiceFeatures
 from tecton.testing import build_service, build_source, build_state, build_view, next_version
 from tecton.timestamps import micros_of
@@ -414,8 +415,9 @@ def test_log_without_its_online_rows_is_replayed(ads: World) -> None:
     ads.restart()
     ads.ingest.recover()
     assert value(ads) == "5"
-    rows = {key: content for key, content in ads.contents()[1].items() if key != b"tecton:seq"}
-    assert rows == {key: content for key, content in before.items() if key != b"tecton:seq"}
+    counter = sequence_key(ads.state.id).encode()
+    rows = {key: content for key, content in ads.contents()[1].items() if key != counter}
+    assert rows == {key: content for key, content in before.items() if key != counter}
 
 
 def test_emptied_redis_is_noticed_by_the_next_write(ads: World) -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tecton.adapters.redis_online import RedisOnlineStore
 from tecton.errors import StoreUnavailable, ViewNotLoaded
 from tecton.rows import BATCH_SEQUENCE_OFFSET, FeatureRow, encode_key
-from tecton.stores import OnlineStore, Stored
+from tecton.stores import Doubt, OnlineStore, Stored
 from tecton.testing import NOW, InMemoryOnlineStore, build_view
 from tecton.timestamps import micros_of
 from tests.redis_places import KINDS, Place, place_of
@@ -38,6 +38,15 @@ def store(place: Place | None) -> OnlineStore:
     )
     store.mark_loaded(["v"])
     return store
+
+
+def flush(store: OnlineStore, place: Place | None) -> None:
+    """Empty the store."""
+    if isinstance(store, InMemoryOnlineStore):
+        store.flush()
+    else:
+        assert place is not None
+        place.flush()
 
 
 def row(
@@ -147,12 +156,68 @@ def test_unloaded_view_is_refused(store: OnlineStore) -> None:
     assert store.read([("w", '["k"]')]) == [Stored(AT, 1, b"[1]")]
 
 
-def test_sequences_grow_and_keep_the_floor(store: OnlineStore) -> None:
-    """Nobody gets a sequence twice, or one below the floor."""
-    assert store.reserve(3, 100) == 100
-    assert store.reserve(1, 0) == 103
-    assert store.reserve(2, AT) == AT
-    assert store.reserve(1, AT - 5) == AT + 2
+def sure(store: OnlineStore, workspace: str = "w", logged: int = 0) -> None:
+    """Answer the doubt of a new store."""
+    doubt = store.reserve(workspace, 1, 1, 0)
+    assert isinstance(doubt, Doubt)
+    assert store.reserve(workspace, 1, 1, logged, doubt.life) == logged + 1
+
+
+def test_sequences_grow_and_keep_what_is_known(store: OnlineStore) -> None:
+    """Nobody gets a sequence twice, or one below the clock's or what the caller was given."""
+    sure(store)
+    assert store.reserve("w", 3, 100, 0) == 100
+    assert store.reserve("w", 1, 0, 0) == 103
+    assert store.reserve("w", 2, AT, 103) == AT
+    assert store.reserve("w", 1, AT - 5, 0) == AT + 2
+
+
+def test_sequences_of_a_new_store_are_in_doubt(store: OnlineStore) -> None:
+    """Until somebody who has asked before has looked into the logs; then for all."""
+    first, second = (store.reserve("w", 1, AT, 0) for _ in range(2))
+    assert isinstance(first, Doubt)
+    assert first == second
+    assert store.reserve("w", 1, AT, 0, "another") == first
+    assert store.reserve("w", 1, 5, AT + 7, first.life) == AT + 8
+    assert store.reserve("w", 1, 5, 0) == AT + 9
+    assert isinstance(store.reserve("v", 1, AT, 0), Doubt)
+
+
+def test_lost_sequences_are_in_doubt_again(store: OnlineStore, place: Place | None) -> None:
+    """What was said of the store before it was emptied does not hold for what it is now."""
+    before = store.reserve("w", 1, AT, 0)
+    assert isinstance(before, Doubt)
+    flush(store, place)
+    after = store.reserve("w", 1, AT, 0, before.life)
+    assert isinstance(after, Doubt)
+    assert after != before
+    sure(store, "v")
+    flush(store, place)
+    assert isinstance(store.reserve("v", 1, AT, 0), Doubt)
+
+
+def test_sequences_below_what_was_given_are_in_doubt(store: OnlineStore) -> None:
+    """A caller who knows better than the store shows that it has lost something."""
+    sure(store)
+    doubt = store.reserve("w", 1, 1, 50)
+    assert isinstance(doubt, Doubt)
+    assert store.reserve("w", 1, 1, 0) == doubt
+    assert store.reserve("w", 1, 1, 70, doubt.life) == 71
+    assert store.reserve("w", 1, 1, 71) == 72
+
+
+def test_logged_batch_raises_the_sequences(store: OnlineStore) -> None:
+    """Those of its own workspace: also while they are in doubt, and also if there is a gap."""
+    sure(store)
+    assert store.apply("w:0", 0, 1, [], 300)
+    assert store.reserve("w", 1, 1, 0) == 301
+    assert not store.apply("w:0", 5, 6, [], 400)
+    assert store.apply("w:0", 1, 2, [], 350)
+    assert store.reserve("w", 1, 1, 0) == 401
+    doubt = store.reserve("v", 1, 1, 0)
+    assert isinstance(doubt, Doubt)
+    assert store.apply("v:1", 0, 1, [], 500)
+    assert store.reserve("v", 1, 1, 20, doubt.life) == 501
 
 
 def test_batches_are_applied_in_a_chain(store: OnlineStore) -> None:
@@ -187,11 +252,7 @@ def test_large_batch_is_applied_whole(store: OnlineStore) -> None:
 def test_load_that_lost_rows_is_not_marked(store: OnlineStore, place: Place | None) -> None:
     """A store that is emptied while a view is being loaded refuses the mark."""
     lost = store.begin_load("w")
-    if isinstance(store, InMemoryOnlineStore):
-        store.flush()
-    else:
-        assert place is not None
-        place.flush()
+    flush(store, place)
     load = store.begin_load("w")
     with pytest.raises(StoreUnavailable):
         store.mark_loaded(["w"], lost)
@@ -222,7 +283,7 @@ def test_dead_server_is_unavailable() -> None:
     """A driver's error becomes ours."""
     store = RedisOnlineStore.connect("unix:///nonexistent/redis.sock")
     with pytest.raises(StoreUnavailable, match="Redis does not answer"):
-        store.reserve(1, 1)
+        store.reserve("w", 1, 1, 0)
 
 
 ALIKE: list[list[object]] = [

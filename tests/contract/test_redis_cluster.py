@@ -11,11 +11,11 @@ import pytest
 from tecton.adapters.redis_keys import (
     CLUSTER_BUCKETS,
     ONE_BUCKET,
-    SEQUENCE,
     SLOTS,
     Buckets,
     loaded_key,
     row_key,
+    sequence_key,
     slot_of,
     slot_of_key,
     watermark_key,
@@ -81,7 +81,7 @@ def test_tags_of_a_server_and_of_a_cluster_do_not_meet() -> None:
     assert not set(ONE_BUCKET) & set(CLUSTER_BUCKETS)
 
 
-@pytest.mark.parametrize("key", ["tecton:seq", "a{b}c", "a{}c", "a{b", "}{b}", "{{x}y}", "é{ü}"])
+@pytest.mark.parametrize("key", ["tecton:s:w", "a{b}c", "a{}c", "a{b", "}{b}", "{{x}y}", "é{ü}"])
 def test_slot_of_a_key_is_what_redis_says(redis_cluster: RedisClusterServers, key: str) -> None:
     """Where a command is sent."""
     with redis_cluster.servers[0].admin as client:
@@ -287,18 +287,18 @@ def test_cluster_that_is_away_is_unavailable(redis_server: RedisServer) -> None:
     other = RedisOnlineStore.connect(redis_server.url.replace("redis", "redis+cluster"))
     for _ in range(2):
         with pytest.raises(StoreUnavailable, match="cannot be connected"):
-            away.reserve(1, 1)
+            away.reserve("w", 1, 1, 0)
         with pytest.raises(StoreUnavailable, match="not enabled"):
-            other.reserve(1, 1)
+            other.reserve("w", 1, 1, 0)
 
 
 def test_node_of_a_cluster_is_no_server(redis_cluster: RedisClusterServers) -> None:
     """Half of the keys would be refused; the message says which URL is meant."""
-    home = redis_cluster.home(slot_of_key(SEQUENCE))
+    home = redis_cluster.home(slot_of_key(sequence_key("w")))
     other = next(server for server in redis_cluster.servers if server is not home)
     store = RedisOnlineStore.connect(other.url)
     with pytest.raises(StoreUnavailable, match=r"must begin with redis\+cluster://"):
-        store.reserve(1, 1)
+        store.reserve("w", 1, 1, 0)
 
 
 def test_cluster_has_no_databases() -> None:

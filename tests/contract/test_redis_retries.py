@@ -12,7 +12,7 @@ from tecton.adapters.redis_online import RedisOnlineStore
 from tecton.adapters.redis_requests import RedisRequestStore
 from tecton.errors import StoreUnavailable
 from tecton.rows import FeatureRow
-from tecton.stores import Bucket, Claim, Stored
+from tecton.stores import Bucket, Claim, Doubt, Stored
 from tests.redis_places import Place
 from tests.redis_proxy import RedisProxy
 from tests.redis_servers import RedisClusterServers, RedisServer
@@ -74,7 +74,8 @@ def unsteady(request: pytest.FixtureRequest, servers: Any) -> Unsteady:
     stores = Unsteady(place, proxies, url)
     stores.online.mark_loaded(["w"], stores.online.begin_load("w"))
     stores.online.upsert(ROWS)
-    stores.online.reserve(1, 1)
+    stores.online.reserve("x", 1, 1, 0)
+    stores.online.apply("x", 0, 0, [], 1)
     stores.requests.claim("x", "digest", "x")
     stores.requests.settle("x", "x", None)
     stores.requests.spend("x", [Bucket("records", 1, 1, 1)])
@@ -101,11 +102,16 @@ def test_batch_is_applied_again(unsteady: Unsteady) -> None:
 
 def test_sequences_are_never_given_twice(unsteady: Unsteady) -> None:
     """Those of the lost answer are missed by nobody."""
-    first = unsteady.online.reserve(10, 100)
-    second = unsteady.losing("reserve", lambda: unsteady.online.reserve(10, 100))
-    third = unsteady.online.reserve(10, 100)
+    doubt = unsteady.losing("reserve", lambda: unsteady.online.reserve("w", 10, 100, 0))
+
+    def take() -> int | Doubt:
+        return unsteady.online.reserve("w", 10, 100, 0, doubt.life)
+
+    first = take()
+    second = unsteady.losing("reserve", take)
+    unsteady.losing("raise", lambda: unsteady.online.apply("w", 0, 1, [], 1000))
     assert second >= first + 10
-    assert third >= second + 10
+    assert take() == 1001
 
 
 def test_load_is_marked_again(unsteady: Unsteady) -> None:

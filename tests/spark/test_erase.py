@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -16,6 +17,7 @@ from tecton.erase import erase, keys_of
 from tecton.errors import InvalidKeys
 from tecton.reload import reload_lost
 from tecton.rows import row_of
+from tecton.sequences import last_logged, take_sequences
 from tecton.spark.online_load import load_online
 from tecton.testing import build_source, build_state, build_view
 from tecton.timestamps import micros_of
@@ -55,8 +57,10 @@ def _steps(
     def wait(_: datetime) -> None:
         return None
 
-    stores, redis = scene.backend.erasures, scene.online
-    yield from erase(stores, lambda: redis, state, view, keys, online, offline, scene.clock, wait)
+    stores, redis, tables = scene.backend.erasures, scene.online, scene.backend.push_tables
+    yield from erase(
+        stores, lambda: redis, state, view, keys, online, offline, scene.clock, wait, tables
+    )
 
 
 def _trained(
@@ -131,9 +135,10 @@ def test_key_is_gone_everywhere_and_nothing_returns_it(scene: Scene) -> None:
 
     # What comes later counts: a push older than what was erased, and the batch source's rows.
     scene.clock.advance(timedelta(seconds=1))
-    scene.push(
-        state, ("a", utc(3), 8), sequences=[scene.online.reserve(1, micros_of(scene.clock()))]
-    )
+    logged = partial(last_logged, scene.backend.push_tables, scene.backend.erasures, state)
+    now = micros_of(scene.clock())
+    sequence = take_sequences(scene.online, state.id, 1, now, 0, logged)
+    scene.push(state, ("a", utc(3), 8), sequences=[sequence])
     assert [8, 6] == _trained(scene, state, "a", "b")
     scene.frontfill(state)
     assert [8, 6] == _trained(scene, state, "a", "b", from_source=False)

@@ -92,10 +92,17 @@ class Faulty(InMemoryOnlineStore):
 
     dies_after_log = False
 
-    def apply(self, log: str, previous: int, batch_no: int, rows: Sequence[FeatureRow]) -> bool:
+    def apply(
+        self,
+        log: str,
+        previous: int,
+        batch_no: int,
+        rows: Sequence[FeatureRow],
+        sequence: int = 0,
+    ) -> bool:
         if self.dies_after_log:
             raise StoreUnavailable("the online store died")
-        return super().apply(log, previous, batch_no, rows)
+        return super().apply(log, previous, batch_no, rows, sequence)
 
 
 @pytest.fixture
