@@ -79,9 +79,7 @@ def _add_part(
     event = column("#event")
     if view.aggregations:
         event_keys = {key: event.getField(name) for key, name in part.event_keys.items()}
-        return add_windows(
-            carried, view, part.features, event_keys, column(AT), rows, as_known, result
-        )
+        return add_windows(carried, view, part.features, event_keys, rows, as_known, result)
     keys = [f"#key{number}" for number, _ in enumerate(view.key_fields)]
     questions = carried.select(
         *(
