@@ -14,6 +14,7 @@ from flask import Flask
 from ingest_api.app import create_app
 from ingest_api.log import log_to_stdout
 from ingest_api.metrics import Metrics
+from ingest_api.periodic import Periodic
 from ingest_api.service import Service
 from ingest_api.tally import Tally
 from ingest_api.upkeep import Upkeep
@@ -26,6 +27,9 @@ from tecton.schema import RecordLimits
 from tecton.serving import Serving
 from tecton.settings import Settings
 from tecton.stores import PushLog
+
+CLAIM_SECONDS = 3.0
+"""Between two renewals of a claim on a slot, which lasts several times as long."""
 
 
 def create() -> Flask:
@@ -55,7 +59,7 @@ def serve(settings: Settings, clock: Clock = _now) -> Flask:
     catalog = Catalog(backend.registry, backend.access, settings.future_tolerance, limits)
 
     def open_log(state: WorkspaceState) -> PushLog:
-        return metrics.watched(backend.open_push_log(state, slots.of(state.id)), state.id)
+        return metrics.watched(backend.open_push_log(state, slots.of(state)), state.id)
 
     functions = backend.functions
     ingest = Ingest(
@@ -65,17 +69,20 @@ def serve(settings: Settings, clock: Clock = _now) -> Flask:
         clock,
         settings.max_queued_records,
         functions,
-        change_slot=lambda state: slots.move(state.id),
+        change_slot=slots.move,
         erasures=backend.erasures,
         tables=backend.push_tables,
     )
     tally = Tally(backend.audit, clock)
     upkeep = Upkeep(backend, catalog, ingest, tally, clock)
     upkeep.start()
+    claims = Periodic("claims on writer slots", slots.renew, CLAIM_SECONDS)
+    claims.start()
 
     def stop() -> None:
         upkeep.stop()
         ingest.close()
+        claims.stop()
         upkeep.finish()
         functions.close()
         backend.checkpointer.close()

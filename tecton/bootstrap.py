@@ -108,9 +108,11 @@ class Backend:
 
     def take_writer_slots(self) -> WriterSlots:
         """The push-table slot that this process shall write, and more if it has to move on."""
+        from tecton.adapters.redis_slots import RedisSlotClaims
         from tecton.adapters.slots import WriterSlots
 
-        return WriterSlots(self.settings.store, self.settings.writer)
+        claims = RedisSlotClaims.connect(self.redis_url)
+        return WriterSlots(self.settings.store, self.settings.writer, claims)
 
     @cached_property
     def push_tables(self) -> PushTables:

@@ -12,7 +12,6 @@ from tecton.adapters.checkpoints import Checkpointer
 from tecton.adapters.push_log import DeltaPushLog
 from tecton.adapters.push_tables import DeltaPushTables
 from tecton.adapters.redis_online import RedisOnlineStore
-from tecton.adapters.slots import WriterSlots
 from tecton.applied import push_log_name
 from tecton.logged import rows_of
 from tecton.rescue import Rescue, Rescued
@@ -95,17 +94,3 @@ def test_owner_at_work_is_left_alone(
     for number, entry in enumerate(entries):
         assert list(rescue.look([STATE])) == []
         redis_online.apply(NAME, number, number + 1, rows_of(STATE, [entry]))
-
-
-def test_slots_of_a_process_only_rise(tmp_path: Path) -> None:
-    """Whoever is fenced off moves up, past what others of this host hold."""
-    first, second = WriterSlots(str(tmp_path), 0), WriterSlots(str(tmp_path), 0)
-    assert (first.number, second.number) == (0, 1)
-    assert first.move("w")
-    assert first.move("other")
-    assert (first.of("w"), first.of("other"), first.of("third")) == (2, 2, 0)
-    first.release()
-    assert second.move("w")
-    assert second.of("w") == 2
-    second.release()
-    assert WriterSlots(str(tmp_path), 0).number == 0
