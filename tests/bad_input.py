@@ -380,12 +380,17 @@ REFUSED_ROLES = [
 ]
 
 
+_OUTSIDE = "outside of the serving TTL defined for Feature View"
+
+
 class Bad(NamedTuple):
     """A field's bad value and what the record error says."""
 
     field: str
     value: Any
     message: str
+    said: str = ""
+    """The value in the case's name, where it is another in every run."""
 
 
 class Raw(NamedTuple):
@@ -473,18 +478,14 @@ VALUES = [
     Bad("user_id", "\x00", "join key `user_id` must not contain NUL"),
     Bad("user_id", "x" * 513, "join key `user_id` must be at most 512 bytes"),
     Bad("user_id", "é" * 257, "join key `user_id` must be at most 512 bytes"),
-    Bad("timestamp", stamp(days=-1), "is more than 10 minutes ahead of the clock"),
+    Bad("timestamp", stamp(days=-1), "is more than 10 minutes ahead of the clock", "tomorrow"),
     Bad("timestamp", "9999-12-31T23:59:59Z", "is more than 10 minutes ahead of the clock"),
     Bad("timestamp", "1969-12-31T23:59:59.999999Z", "is before 1970"),
     Bad("timestamp", "1970-01-01T00:59:59+01:00", "is before 1970"),
     Bad("timestamp", "0001-01-01T00:00:00Z", "is before 1970"),
-    Bad(
-        "timestamp", stamp(days=8), "outside of the serving TTL defined for Feature View all_types"
-    ),
+    Bad("timestamp", stamp(days=8), f"{_OUTSIDE} all_types", "8 days ago"),
     Bad("timestamp", "1970-01-01T00:00:00Z", "outside of the serving TTL defined for"),
 ]
-
-_OUTSIDE = "outside of the serving TTL defined for Feature View"
 
 _MARK = "the value that Python does not write"
 
@@ -503,7 +504,7 @@ def _with(field: str, value: Any) -> Any:
 RECORDS = [
     *[
         Case(
-            f"{bad.field}={bad.value!r}"[:70],
+            f"{bad.field}={bad.said or repr(bad.value)}"[:70],
             _with(bad.field, bad.value),
             400,
             bad.message,
