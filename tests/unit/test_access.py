@@ -55,23 +55,23 @@ def test_keys_are_random_and_their_secret_is_not_kept() -> None:
     assert new_key().api_key != new_key().api_key
 
 
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        "",
-        "x",
-        KEY.api_key + " ",
-        " " + KEY.api_key,
-        KEY.api_key + "\n",
-        KEY.api_key + "\0",
-        KEY.api_key.upper(),
-        KEY.api_key[:-1],
-        KEY.api_key * 100,
-        KEY.account_id,
-        "_".join(["tecton", KEY.account_id, *OTHER.api_key.split("_")[2:]]),
-        new_key().api_key,
-    ],
-)
+WRONG_KEYS = {
+    "nothing": "",
+    "a letter": "x",
+    "space after": KEY.api_key + " ",
+    "space before": " " + KEY.api_key,
+    "newline": KEY.api_key + "\n",
+    "NUL": KEY.api_key + "\0",
+    "upper case": KEY.api_key.upper(),
+    "cut": KEY.api_key[:-1],
+    "many times": KEY.api_key * 100,
+    "account id": KEY.account_id,
+    "another's secret": "_".join(["tecton", KEY.account_id, *OTHER.api_key.split("_")[2:]]),
+    "unknown": new_key().api_key,
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG_KEYS.values(), ids=WRONG_KEYS)
 def test_wrong_keys_open_nothing(wrong: str) -> None:
     """Right id with a wrong secret, trailing characters, unknown accounts."""
     assert authenticate(STATE, wrong) is None
