@@ -27,6 +27,7 @@ from tecton.ingest import Ingest
 from tecton.schema import RecordLimits
 from tecton.serving import Serving
 from tecton.settings import Settings
+from tecton.stores import PushLog
 from tecton.testing import NOW, FixedClock
 from tests.fixtures import files_of, redis_contents, redis_online, redis_url
 
@@ -87,7 +88,7 @@ class World:
             self.ingest.close()
         self.ingest = Ingest(
             self.catalog,
-            lambda state: self.backend.open_push_log(state, 0),
+            self.open_log,
             self.online,
             self.clock,
             self.settings.max_queued_records,
@@ -108,6 +109,10 @@ class World:
             tally=self.tally,
         )
         self.client: FlaskClient = create_app(service).test_client()
+
+    def open_log(self, state: WorkspaceState) -> PushLog:
+        """Take over the push log that the service writes."""
+        return self.backend.open_push_log(state, self.settings.writer)
 
     def apply(self, state: WorkspaceState, loaded: bool = True) -> WorkspaceState:
         """Put a workspace's state into force, its views loaded."""
