@@ -13,7 +13,7 @@ CONSTRAINTS := constraints-common.txt
 export PYSPARK_PYTHON ?= $(CURDIR)/$(BIN)/python
 
 .DEFAULT_GOAL := help
-.PHONY: help install java demo serve test test-fast test-redis test-spark35 check format bench clean
+.PHONY: help install java demo serve test test-fast test-redis test-spark35 check format bench torture clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -74,6 +74,12 @@ format: $(INSTALLED) ## put right what ruff can, and empty the notebooks
 
 bench: install ## measure what the documents claim
 	$(BIN)/python -m benchmarks
+
+ROUNDS ?= 200
+SEED ?= 1
+
+torture: install ## kill, freeze and starve it under load; ROUNDS=… SEED=…, see CONTRIBUTING.md
+	$(BIN)/python -m tests.torture --rounds $(ROUNDS) --seed $(SEED)
 
 clean: ## remove .venv, caches and what the demo wrote into feature_repo/data
 	rm -rf $(VENV) build dist *.egg-info .*_cache .hypothesis .coverage feature_repo/data
