@@ -77,7 +77,7 @@ def running(**variables: str) -> Iterator[Service]:
         keys = _apply(folder, state)
         redis = EmbeddedRedis(folder)
         online = RedisOnlineStore.connect(redis.start())
-        online.mark_loaded([view.id for view in state.views])
+        online.mark_loaded([view.online_id for view in state.views])
         port = _free_port()
         started = time.perf_counter()
         command = [sys.executable, "-m", "ingest_api", "--port", str(port)]

@@ -23,6 +23,7 @@ from tecton.reload import Reloaded, reload_lost
 from tecton.rescue import Rescue
 from tecton.rows import FeatureRow
 from tecton.stores import LogEntry
+from tecton.sweep import Sweep
 
 AUDIT_SECONDS = 60.0
 """Between two entries; each is a small file that stays until the audit's maintenance."""
@@ -56,6 +57,7 @@ class Upkeep:
         self._tally = tally
         self._clock = clock
         self._parent = os.getppid()
+        self._sweep_up = Sweep(backend.online.forget)
         self._tails = Rescue(backend.push_tables, backend.online, self._rows)
         self._recovery = Periodic("replay of the push logs", self._recover)
         self._threads = (
@@ -63,6 +65,7 @@ class Upkeep:
             self._recovery,
             Periodic("reload of lost views", self._reload),
             Periodic("replay of other writers' logs", self._rescue, TAIL_SECONDS),
+            Periodic("removal of replaced rows", self._sweep),
             Periodic("sealing of windows", self._tidy, TIDY_SECONDS),
             Periodic("audit of changes", self._enter_changes, AUDIT_SECONDS),
             Periodic("audit of what is ingested", tally.flush, AUDIT_SECONDS),
@@ -121,6 +124,10 @@ class Upkeep:
                 rescued.first,
                 rescued.last,
             )
+
+    def _sweep(self) -> None:
+        for view, count in self._sweep_up.look(self._catalog.obsolete, self._clock()):
+            _log.info("%d keys of the replaced generation %s left Redis", count, view)
 
     def _tidy(self) -> None:
         while self._backend.online.tidy():

@@ -56,7 +56,13 @@ def serve(settings: Settings, clock: Clock = _now) -> Flask:
     slots = backend.take_writer_slots()
     metrics = Metrics()
     limits = RecordLimits(settings.max_key_bytes, settings.max_string_bytes)
-    catalog = Catalog(backend.registry, backend.access, settings.future_tolerance, limits)
+    catalog = Catalog(
+        backend.registry,
+        backend.access,
+        settings.future_tolerance,
+        limits,
+        lambda views: backend.online.unloaded(views),
+    )
 
     def open_log(state: WorkspaceState) -> PushLog:
         return metrics.watched(backend.open_push_log(state, slots.of(state)), state.id)

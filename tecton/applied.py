@@ -61,16 +61,41 @@ class AppliedEntity(Described, frozen=True, kw_only=True, omit_defaults=True):
     join_keys: tuple[str, ...]
 
 
+class AppliedFunction(msgspec.Struct, frozen=True, kw_only=True):
+    """A function of a feature repo: text that stands alone, and the name of the function in it.
+
+    `mode` is what goes in: "python" (a dict), "pandas" (a frame) or, for a post-processor,
+    "pyspark" (a Spark DataFrame).
+    """
+
+    name: str
+    mode: str
+    source: str
+
+
+class PartitionColumn(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A folder level that holds a part of the event timestamp: "year" … "hour", or "date"."""
+
+    name: str
+    part: str
+    format: str | None = None
+
+
 class BatchRows(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Where and how the rows of a batch source are read.
 
-    `uri` is absolute: plan resolves a relative one against the feature repo's root.
+    `uri` and `schema_uri` are absolute: plan resolves relative ones against the feature repo's
+    root. `schema_override` is the JSON of a Spark schema.
     """
 
     uri: str
     file_format: str
     timestamp_field: str
     timestamp_format: str | None = None
+    post_processor: AppliedFunction | None = None
+    schema_uri: str | None = None
+    schema_override: str | None = None
+    partitions: tuple[PartitionColumn, ...] = ()
     data_delay: timedelta = timedelta(0)
 
 
@@ -123,22 +148,13 @@ _FLOAT_FUNCTIONS = frozenset(
 )
 
 
-class AppliedFunction(msgspec.Struct, frozen=True, kw_only=True):
-    """A transformation: text that stands alone, and the name of the function in it.
-
-    `mode` is "python" (a dict in) or "pandas" (a frame in).
-    """
-
-    name: str
-    mode: str
-    source: str
-
-
 class AppliedView(Described, frozen=True, kw_only=True, omit_defaults=True, dict=True):
     """A stream feature view.
 
-    `id` is its generation: rows of one generation are never mixed with those of another.
-    `since_version` is the registry version that created the generation. `columns` are the values
+    `id` is its generation: rows of one generation are never mixed with those of another. What the
+    online store has of it goes by `online_id`: the same, unless the one was filled anew without
+    the other (`online_life`). `since_version` is the registry version that gave it the newer of
+    the two. `columns` are the values
     of a row: the source's columns, or those that the `function` returns, without join keys and
     timestamp, in schema order. They are the features too, unless there are `aggregations` of them,
     sorted by name. `event_key` names columns of a row; with a function these are the
@@ -146,6 +162,7 @@ class AppliedView(Described, frozen=True, kw_only=True, omit_defaults=True, dict
     """
 
     id: str
+    online_life: str = ""
     since_version: int
     applied_at: datetime
     source: str
@@ -168,6 +185,11 @@ class AppliedView(Described, frozen=True, kw_only=True, omit_defaults=True, dict
     monitor_freshness: bool = False
     expected_feature_freshness: timedelta | None = None
     alert_email: str | None = None
+
+    @property
+    def online_id(self) -> str:
+        """The id of its rows and markers in the online store."""
+        return self.online_life or self.id
 
     @cached_property
     def key_fields(self) -> tuple[Field, ...]:
@@ -252,11 +274,21 @@ class AppliedService(Described, frozen=True, kw_only=True, omit_defaults=True):
     online_serving_enabled: bool = True
 
 
+class Replaced(msgspec.Struct, frozen=True, kw_only=True):
+    """What a view was before it was filled anew, and its source as it was then.
+
+    It is served until the view itself is loaded (docs/decisions/0038).
+    """
+
+    view: AppliedView
+    source: AppliedSource
+
+
 class WorkspaceState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, dict=True):
     """All that is applied in one workspace, at one version.
 
     Versions of a name count on over deletion; `id` is new for each life. A deleted workspace's
-    last version says so.
+    last version says so. `replaced` are former generations of views, the newest first.
     """
 
     format: int = FORMAT
@@ -272,6 +304,7 @@ class WorkspaceState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     sources: tuple[AppliedSource, ...] = ()
     views: tuple[AppliedView, ...] = ()
     services: tuple[AppliedService, ...] = ()
+    replaced: tuple[Replaced, ...] = ()
 
     @property
     def folder(self) -> str:
@@ -292,6 +325,20 @@ class WorkspaceState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     def service_by_name(self) -> Mapping[str, AppliedService]:
         """The feature services."""
         return {service.name: service for service in self.services}
+
+    @cached_property
+    def before(self) -> Sequence[WorkspaceState]:
+        """For each replaced generation the workspace with nothing else in it."""
+        return tuple(
+            msgspec.structs.replace(
+                self, sources=(one.source,), views=(one.view,), services=(), replaced=()
+            )
+            for one in self.replaced
+        )
+
+    def replaced_by(self, view: AppliedView) -> Iterator[AppliedView]:
+        """The former generations of a view, the newest first."""
+        return (one.view for one in self.replaced if one.view.name == view.name)
 
     @cached_property
     def views_by_source(self) -> Mapping[str, Sequence[AppliedView]]:

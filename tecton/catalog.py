@@ -4,12 +4,15 @@ What is applied and who may do what, as a running service knows it: read once, k
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from threading import Lock
 
+import msgspec
+
 from tecton.access import AccessState, Role, ServiceAccount, authenticate, role_in
-from tecton.applied import AppliedSource, WorkspaceState
-from tecton.errors import AuthenticationFailed, AuthorizationFailed, TectonError
+from tecton.applied import AppliedSource, Replaced, WorkspaceState
+from tecton.errors import AuthenticationFailed, AuthorizationFailed, StoreUnavailable, TectonError
 from tecton.schema import RecordChecker, RecordLimits
 from tecton.stores import AccessStore, Registry
 
@@ -22,6 +25,8 @@ class Catalog:
         access: Who may do what.
         future_tolerance: How far ahead of the clock an event timestamp may be.
         limits: How much a record may hold.
+        unloaded: Which of some views (by `online_id`) the online store does not hold; asked only
+            while a view is filled anew. None: replaced generations are nobody's matter here.
     """
 
     def __init__(
@@ -30,11 +35,14 @@ class Catalog:
         access: AccessStore,
         future_tolerance: timedelta,
         limits: RecordLimits = RecordLimits(),  # noqa: B008  # immutable
+        unloaded: Callable[[Sequence[str]], Sequence[str]] | None = None,
     ) -> None:
         self._registry = registry
         self._access_store = access
         self._tolerance = future_tolerance
         self._limits = limits
+        self._unloaded = unloaded
+        self._obsolete: tuple[str, ...] = ()
         self._workspaces: dict[str, WorkspaceState] = {}
         self._access = AccessState()
         self._checkers: dict[tuple[str, int, str], RecordChecker] = {}
@@ -55,26 +63,66 @@ class Catalog:
             except TectonError as exc:
                 failures.append(exc)
             found = dict(self._workspaces)
+            obsolete: list[str] = []
             for name in self._registry.workspaces():
-                self._read(name, found, failures)
+                self._read(name, found, obsolete, failures)
             versions = {(state.id, state.version) for state in found.values()}
             checkers = {k: c for k, c in self._checkers.items() if k[:2] in versions}
             self._workspaces, self._checkers = found, checkers
+            self._obsolete = tuple(obsolete)
             for failure in failures:
                 raise failure
 
     def _read(
-        self, name: str, found: dict[str, WorkspaceState], failures: list[TectonError]
+        self,
+        name: str,
+        found: dict[str, WorkspaceState],
+        obsolete: list[str],
+        failures: list[TectonError],
     ) -> None:
+        known = found.get(name)
         try:
             state = self._registry.latest(name)
+            if state is None or state.deleted:
+                found.pop(name, None)
+                return
         except TectonError as exc:
             failures.append(exc)
             return
-        if state is None or state.deleted:
-            found.pop(name, None)
-        else:
-            found[name] = state
+        try:
+            serving = self._serving(state)
+        except StoreUnavailable as exc:
+            # Rows for a generation that needs none do no harm; a lack of them would.
+            failures.append(exc)
+            serving = state.replaced
+        obsolete += _obsolete(state, serving)
+        if known is None or (known.id, known.version) != (state.id, state.version):
+            known = None
+        if known is None or known.replaced != serving:
+            found[name] = msgspec.structs.replace(state, replaced=serving)
+
+    def _serving(self, state: WorkspaceState) -> tuple[Replaced, ...]:
+        """The replaced generations that stand in for views which are not loaded yet."""
+        if not state.replaced or self._unloaded is None or not state.live:
+            return ()
+        views = [view for view in state.views if view.online]
+        names = {view.name for view in views}
+        former = [one for one in state.replaced if one.view.name in names]
+        asked = [*(view.online_id for view in views), *(one.view.online_id for one in former)]
+        missing = set(self._unloaded(asked))
+        serving = []
+        for view in views:
+            generations = [one for one in former if one.view.name == view.name]
+            if view.online_id in missing:
+                loaded = [one for one in generations if one.view.online_id not in missing]
+                # One that was replaced before it was loaded will never be.
+                serving += loaded[:1]
+        return tuple(serving)
+
+    @property
+    def obsolete(self) -> Sequence[str]:
+        """The `online_id` of replaced generations that nobody reads or writes any more."""
+        return self._obsolete
 
     def workspace(self, name: str) -> WorkspaceState | None:
         """The newest state of a workspace; None if there is none of that name."""
@@ -142,3 +190,12 @@ class Catalog:
                 source, views, self._tolerance, self._limits
             )
         return checker
+
+
+def _obsolete(state: WorkspaceState, serving: Sequence[Replaced]) -> list[str]:
+    """The replaced generations that do not stand in for a view.
+
+    Those of a view for which another one stands in wait, too: it costs nothing.
+    """
+    kept = {one.view.name for one in serving}
+    return [one.view.online_id for one in state.replaced if one.view.name not in kept]

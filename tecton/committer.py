@@ -21,7 +21,7 @@ from tecton.applied import WorkspaceState, workspace_of_log
 from tecton.errors import RateLimited, StoreUnavailable, WriterFenced
 from tecton.failpoints import Point, reach
 from tecton.functions.transformation import FunctionRunner, NoFunctions
-from tecton.logged import rows_of
+from tecton.logged import replaced_rows, rows_of
 from tecton.rows import FeatureRow, Record
 from tecton.sequences import take_sequences
 from tecton.stores import Erasures, LogEntry, OnlineStore, PushLog
@@ -222,6 +222,7 @@ class Committer:
             if waiting.registry_version == state.version:
                 for record, entry in zip(waiting.records, logged, strict=True):
                     rows += [row._replace(sequence=entry.sequence) for row in record.rows]
+                rows += replaced_rows(state, logged, self._functions)
             else:
                 # A view that was applied while these waited may be loaded already, without them.
                 rows += rows_of(state, logged, self._functions)

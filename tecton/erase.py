@@ -89,10 +89,14 @@ def erase(
     sequence = _take_sequence(store, state, micros_of(clock()), 0, logged)
     for each in views:
         erasures.add(state, each, _ordered(view, each, keys), sequence, is_online, is_offline)
+    former = _former(state, views) if is_online else []
+    for each in former:
+        # The same tombstones as the view's, unless it was recreated.
+        erasures.add(state, each, _ordered(view, each, keys), sequence, True, False)
     # The store may have forgotten it before the tombstones stood.
     _take_sequence(store, state, micros_of(clock()), sequence, logged)
     settled = clock() + SETTLE
-    served = [each for each in views if each.online and is_online]
+    served = [*(each for each in views if each.online and is_online), *former]
     _erase_online(online, view, served, keys, sequence)
     if is_offline:
         for each in views:
@@ -103,12 +107,12 @@ def erase(
         count, later = erasures.delete_pushed(state, views, encoded, sequence)
         yield f"{view.source}: {count:,} pushed records deleted"
         if served:
-            ids = {each.id for each in served}
+            ids = {each.online_id for each in served}
             online().upsert([row for row in later if row.view in ids])
     if served:
         wait_until(settled)
         _erase_online(online, view, served, keys, sequence)
-        names = ", ".join(each.name for each in served)
+        names = ", ".join(dict.fromkeys(each.name for each in served))
         yield f"{names}: {len(keys):,} join keys deleted online"
     if state.source_by_name[view.source].batch is not None:
         yield RETURNS
@@ -146,6 +150,16 @@ def _together(state: WorkspaceState, view: AppliedView) -> list[AppliedView]:
         each
         for each in state.views_by_source[view.source]
         if {field.name for field in each.key_fields} == names
+    ]
+
+
+def _former(state: WorkspaceState, views: Sequence[AppliedView]) -> list[AppliedView]:
+    """The generations before some views that may be served still, by the same join keys."""
+    return [
+        former
+        for view in views
+        for former in state.replaced_by(view)
+        if {field.name for field in former.key_fields} == {field.name for field in view.key_fields}
     ]
 
 

@@ -43,7 +43,7 @@ def rows_of(
     functions: FunctionRunner = NoFunctions(),  # noqa: B008  # immutable
 ) -> list[FeatureRow]:
     """
-    The online rows of logged records.
+    The online rows of logged records, those of replaced generations among them.
 
     Args:
         state: The workspace; records of sources that it has no more yield nothing.
@@ -60,7 +60,16 @@ def rows_of(
             transformation = transformation_of(view, source)
             if view.online and transformation is not None:
                 rows += _returned_rows(view, source, transformation, entries, functions)
-    return rows
+    return rows + replaced_rows(state, entries, functions)
+
+
+def replaced_rows(
+    state: WorkspaceState,
+    entries: Sequence[LogEntry],
+    functions: FunctionRunner = NoFunctions(),  # noqa: B008  # immutable
+) -> list[FeatureRow]:
+    """The online rows of logged records for replaced generations alone; as `rows_of`."""
+    return [row for before in state.before for row in rows_of(before, entries, functions)]
 
 
 def _plain_rows(state: WorkspaceState, entries: Sequence[LogEntry]) -> list[FeatureRow]:

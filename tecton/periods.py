@@ -17,6 +17,9 @@ from tecton.timestamps import MICROSECOND, format_micros, from_micros, micros_of
 _SCHEDULED = "SCHEDULED"
 _MANUAL = "MANUAL"
 
+RUNS = 10
+"""About so many runs make up a backfill, unless the definition says how long one may be."""
+
 
 class Period(NamedTuple):
     """`[start, end)`, both UTC-aware."""
@@ -45,7 +48,8 @@ def backfill_period(view: AppliedView, batch: BatchRows | None, at: datetime) ->
 
     Returns:
         From `feature_start_time` to the last multiple of the schedule whose rows are complete;
-        with a manual trigger to `manual_trigger_backfill_end_time`. None for nothing.
+        with a manual trigger to `manual_trigger_backfill_end_time`. Of a view that is online
+        alone, only what a read could see. None for nothing.
     """
     start = view.feature_start_time
     if start is None or batch is None:
@@ -56,7 +60,35 @@ def backfill_period(view: AppliedView, batch: BatchRows | None, at: datetime) ->
     elif view.batch_trigger == _MANUAL:
         end = view.manual_trigger_backfill_end_time
     start, end = _aware(start), None if end is None else _aware(end)
+    if not view.offline:
+        start = max(start, floor_to(view.batch_schedule, seen_from(view, at) or start))
     return None if end is None or end <= start else Period(start, end)
+
+
+def seen_from(view: AppliedView, at: datetime) -> datetime | None:
+    """Older events than this no read at a time sees; None: it sees all."""
+    oldest = view.oldest_seen(micros_of(at))
+    return None if oldest is None else from_micros(max(oldest, 0))
+
+
+def run_length(view: AppliedView, period: Period) -> timedelta:
+    """
+    How long the runs are that a period is cut into: a multiple of `batch_schedule`.
+
+    Args:
+        view: The view; its `max_backfill_interval` decides, if it has one.
+        period: What the runs cover together.
+    """
+    schedule = view.batch_schedule
+    if view.max_backfill_interval is not None:
+        return max(1, view.max_backfill_interval // schedule) * schedule
+    schedules = -(-(period.end - period.start) // schedule)
+    return max(1, -(-schedules // RUNS)) * schedule
+
+
+def runs_of(view: AppliedView, period: Period) -> Sequence[Period]:
+    """The runs that a period of a view is cut into, in order of time."""
+    return tuple(split(period, run_length(view, period)))
 
 
 def split(period: Period, longest: timedelta | None) -> Iterator[Period]:
@@ -79,7 +111,8 @@ def due_periods(
     view: AppliedView, batch: BatchRows | None, covered: Iterable[Period], at: datetime
 ) -> Sequence[Period]:
     """
-    The periods that have ended and that no run has covered.
+    The periods that have ended and that no run has covered; with a manual trigger none after the
+    backfill.
 
     Derived from the definition and the recorded runs, so a lost message loses no period.
 
@@ -90,15 +123,28 @@ def due_periods(
         at: Decides which periods have ended; `data_delay` is on top.
 
     Returns:
-        In order of time, none longer than the view's `batch_schedule`.
+        In order of time. What lies far back is cut as a backfill is, so that there are about ten
+        of them; of no more than ten periods each is one.
     """
-    whole = backfill_period(view, batch, at) if view.batch_trigger == _SCHEDULED else None
+    whole = backfill_period(view, batch, at)
     if whole is None:
         return ()
     due: list[Period] = []
     for gap in _gaps(whole, covered):
-        due.extend(split(gap, view.batch_schedule))
+        due.extend(runs_of(view, gap))
     return due
+
+
+def adjacent(periods: Iterable[Period]) -> Iterator[Sequence[Period]]:
+    """Periods, in order of time, in groups without a gap."""
+    group: list[Period] = []
+    for period in periods:
+        if group and group[-1].end != period.start:
+            yield group
+            group = []
+        group.append(period)
+    if group:
+        yield group
 
 
 def _gaps(whole: Period, covered: Iterable[Period]) -> Iterator[Period]:

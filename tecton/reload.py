@@ -54,7 +54,7 @@ def reload_lost(
         StoreUnavailable: A store does not answer, or the online store lost data again.
     """
     for state in states:
-        views = {view.id: view for view in state.views if state.live and view.online}
+        views = {view.online_id: view for view in state.views if state.live and view.online}
         lost = online.unloaded(list(views))
         ended = runs.of(state.folder) if lost else ()
         for view in (views[view_id] for view_id in lost):
@@ -86,9 +86,9 @@ def _reload(
 ) -> int | None:
     if not is_kept(state, view):
         return None
-    load = online.begin_load(view.id)
+    load = online.begin_load(view.online_id)
     count = _offer(online, history.rows(state, view, view.oldest_seen(micros_of(now))))
-    online.mark_loaded([view.id], load)
+    online.mark_loaded([view.online_id], load)
     return count
 
 

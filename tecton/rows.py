@@ -65,7 +65,7 @@ class FeatureRow(NamedTuple):
     """A view's values for a key and an event timestamp, ready for the online store.
 
     Args:
-        view: The view's generation.
+        view: The view's `online_id`.
         key: The join key values as `encode_key` spells them.
         timestamp: Event timestamp, µs since the epoch.
         sequence: Order of acceptance; negative for batch rows.
@@ -130,7 +130,7 @@ def row_of(
     else:
         body = encode_body([values[field.name] for field in view.value_fields])
     return FeatureRow(
-        view=view.id,
+        view=view.online_id,
         key=encode_key([values[field.name] for field in view.key_fields]),
         timestamp=timestamp,
         sequence=sequence,

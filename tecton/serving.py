@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from tecton.access import Role, ServiceAccount
 from tecton.applied import AppliedService, AppliedView, ServiceFeatures, WorkspaceState
 from tecton.catalog import Catalog
-from tecton.errors import NotFound, RequestError
+from tecton.errors import NotFound, RequestError, ViewNotLoaded
 from tecton.rows import decode_body, encode_key
 from tecton.stores import Aggregated, OnlineStore, Stored
 from tecton.timestamps import micros_of
@@ -102,16 +102,68 @@ class Serving:
         if found is None or not state.live or not found.online_serving_enabled:
             raise NotFound(NO_SERVICE.format(service=cut(service), workspace=cut(workspace)))
         at = micros_of(now)
-        lookups = _lookups(state, found, join_keys)
+        keys = _key_values(input_join_keys(state, found), join_keys)
+        views = [state.view_by_name[taken.view] for taken in found.views]
+        try:
+            return self._vector(found, views, keys, at)
+        except ViewNotLoaded:
+            # While a view is filled anew the generation before it is read.
+            return self._of_loaded(state, found, keys, at)
+
+    def _of_loaded(
+        self, state: WorkspaceState, service: AppliedService, keys: Mapping[str, Any], at: int
+    ) -> list[FeatureValue]:
+        """The vector from those generations of views that are loaded."""
+        try:
+            return self._vector(service, self._loaded(state, service), keys, at)
+        except ViewNotLoaded:
+            # A newer one may have been loaded in between, and the one before it gone.
+            return self._vector(service, self._loaded(state, service), keys, at)
+
+    def _vector(
+        self,
+        service: AppliedService,
+        views: Sequence[AppliedView],
+        keys: Mapping[str, Any],
+        at: int,
+    ) -> list[FeatureValue]:
+        """The vector from given generations of a service's views."""
+        pairs = list(zip(service.views, views, strict=True))
+        lookups = [_lookup(taken, view, keys) for taken, view in pairs]
         values: list[FeatureValue] = []
-        for taken, answer in zip(found.views, self._answers(lookups, at), strict=True):
-            values += _values(state.view_by_name[taken.view], taken, answer, at)
+        for (taken, view), answer in zip(pairs, self._answers(lookups, at), strict=True):
+            values += _values(view, taken, answer, at)
         return values
+
+    def _loaded(self, state: WorkspaceState, service: AppliedService) -> list[AppliedView]:
+        """
+        For each view of a service the newest generation that the online store holds.
+
+        Raises:
+            ViewNotLoaded: There is none that answers what the service asks for.
+        """
+        views = [state.view_by_name[taken.view] for taken in service.views]
+        candidates = [
+            [view, *(former for former in state.replaced_by(view) if _fits(former, view, taken))]
+            for taken, view in zip(service.views, views, strict=True)
+        ]
+        asked = [view.online_id for several in candidates for view in several]
+        missing = set(self._online.unloaded(asked))
+        found = []
+        for several in candidates:
+            loaded = [view for view in several if view.online_id not in missing]
+            if not loaded:
+                raise ViewNotLoaded(
+                    f"the backfill of feature view {several[0].name} has not ended yet",
+                    retry_after=5,
+                )
+            found.append(loaded[0])
+        return found
 
     def _answers(self, lookups: Sequence[_Lookup | None], at: int) -> Iterator[_Answer]:
         """What the online store has for each lookup; None too where a join key is null."""
         wanted = [lookup for lookup in lookups if lookup is not None]
-        plain = [(view.id, key) for view, key in wanted if not view.aggregations]
+        plain = [(view.online_id, key) for view, key in wanted if not view.aggregations]
         windowed = [(view, key) for view, key in wanted if view.aggregations]
         rows = iter(self._online.read(plain))
         aggregates = iter(self._online.aggregate(windowed, at) if windowed else ())
@@ -132,11 +184,16 @@ def input_join_keys(state: WorkspaceState, service: AppliedService) -> dict[str,
     return dict(sorted(keys.items()))
 
 
-def _lookups(
-    state: WorkspaceState, service: AppliedService, given: Mapping[str, Any]
-) -> list[_Lookup | None]:
-    """What to read for each view of a service; None where a join key is null."""
-    needed = input_join_keys(state, service)
+def _fits(former: AppliedView, view: AppliedView, taken: ServiceFeatures) -> bool:
+    """Has a former generation of a view the features that a service takes, by the same keys?"""
+    had = {field.name: field.dtype for field in former.features}
+    has = {field.name: field.dtype for field in view.features}
+    same_keys = set(former.key_fields) == set(view.key_fields)
+    return same_keys and all(had.get(name) == has[name] for name in taken.features)
+
+
+def _key_values(needed: Mapping[str, DataType], given: Mapping[str, Any]) -> dict[str, Any]:
+    """The canonical values of a request's join keys, by name."""
     for name in needed:
         if name not in given:
             raise RequestError(MISSING_KEY.format(key=name))
@@ -144,13 +201,13 @@ def _lookups(
         if name not in needed:
             expected = ", ".join(needed)
             raise RequestError(f"Unknown join key: {show(name)}; expected {expected}")
-    values = {name: _key_value(name, dtype, given[name]) for name, dtype in needed.items()}
-    lookups: list[_Lookup | None] = []
-    for taken in service.views:
-        view = state.view_by_name[taken.view]
-        key = [values[taken.service_key(field.name)] for field in view.key_fields]
-        lookups.append(None if None in key else _Lookup(view, encode_key(key)))
-    return lookups
+    return {name: _key_value(name, dtype, given[name]) for name, dtype in needed.items()}
+
+
+def _lookup(taken: ServiceFeatures, view: AppliedView, keys: Mapping[str, Any]) -> _Lookup | None:
+    """What to read for a view of a service; None where a join key is null."""
+    key = [keys[taken.service_key(field.name)] for field in view.key_fields]
+    return None if None in key else _Lookup(view, encode_key(key))
 
 
 def _key_value(name: str, dtype: DataType, value: Any) -> Any:

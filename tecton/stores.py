@@ -267,6 +267,14 @@ class OnlineStore(WindowStore, Protocol):
     def unloaded(self, views: Sequence[str]) -> Sequence[str]:
         """Those of *views* that are not marked as loaded."""
 
+    def forget(self, views: Sequence[str]) -> int:
+        """
+        Delete all that there is of views which nobody reads or writes any more.
+
+        A read that goes on nevertheless finds them not loaded before it misses any row. Looks at
+        every key of the store, some at a time; answers how many join keys there were.
+        """
+
 
 class Claim(NamedTuple):
     """What is known of an idempotency key.
@@ -557,6 +565,9 @@ PERIOD = "period"
 PUSHED = "pushed"
 """The kind of run that brings what was pushed to an offline table."""
 
+REFILL = "refill"
+"""The kind of run that fills the online store anew with what the offline table has."""
+
 MAINTENANCE = "maintenance"
 """The kind of run that keeps a workspace's tables small; it has no view."""
 
@@ -568,7 +579,7 @@ class Run(NamedTuple):
         workspace: The workspace's folder, so that two lives of a name stay apart.
         view: Name of the view, for people.
         view_id: The view's generation.
-        kind: `BACKFILL`, `PERIOD`, `PUSHED` or `MAINTENANCE`.
+        kind: `BACKFILL`, `PERIOD`, `PUSHED`, `REFILL` or `MAINTENANCE`.
         start: Of the period, UTC.
         end: Of the period, exclusive; equal to *start* where there was nothing to read.
         started: When the attempt began.
@@ -586,6 +597,8 @@ class Run(NamedTuple):
         keyless: Rows without a join key or timestamp, which were left out.
         owner: Whose claim it ran under.
         log: Where its log is, in words.
+        is_manual: Did a person ask for this period, rather than the schedule?
+        is_retried: Is it tried again after a failure?
     """
 
     workspace: str
@@ -609,6 +622,8 @@ class Run(NamedTuple):
     keyless: int | None = None
     owner: str = ""
     log: str = ""
+    is_manual: bool = False
+    is_retried: bool = True
 
 
 def is_backfilled(runs: Sequence[Run], view: AppliedView) -> bool:
@@ -634,41 +649,6 @@ class RunLog(Protocol):
         """All attempts of one workspace, each as far as it has come, in order of their starts."""
 
 
-class Job(NamedTuple):
-    """One run of a script under `jobs/`."""
-
-    script: str
-    arguments: Sequence[str]
-
-
-class JobLauncher(Protocol):
-    """Where jobs run: this machine, Databricks, EMR."""
-
-    def run(self, job: Job, environ: Mapping[str, str]) -> Iterator[str]:
-        """
-        Run *job* to its end.
-
-        Args:
-            job: The script and its arguments.
-            environ: Settings (`TECTON_…`) that the job must see.
-
-        Yields:
-            Each line that the job reports, as it comes.
-
-        Raises:
-            JobFailed: It ended without success; the message is its last line.
-        """
-
-    def start(self, job: Job, environ: Mapping[str, str]) -> str:
-        """
-        Start *job* and return at once; it goes on when this process ends.
-
-        Returns:
-            Where its log is, in words.
-
-        Raises:
-            JobFailed: It cannot be started.
-        """
 class Lease(NamedTuple):
     """Until when an owner of claims is known to live.
 
@@ -722,3 +702,38 @@ class Claims(Protocol):
         """Drop what was last written before a time long past; answers how many documents."""
 
 
+class Job(NamedTuple):
+    """One run of a script under `jobs/`."""
+
+    script: str
+    arguments: Sequence[str]
+
+
+class JobLauncher(Protocol):
+    """Where jobs run: this machine, Databricks, EMR."""
+
+    def run(self, job: Job, environ: Mapping[str, str]) -> Iterator[str]:
+        """
+        Run *job* to its end.
+
+        Args:
+            job: The script and its arguments.
+            environ: Settings (`TECTON_…`) that the job must see.
+
+        Yields:
+            Each line that the job reports, as it comes.
+
+        Raises:
+            JobFailed: It ended without success; the message is its last line.
+        """
+
+    def start(self, job: Job, environ: Mapping[str, str]) -> str:
+        """
+        Start *job* and return at once; it goes on when this process ends.
+
+        Returns:
+            Where its log is, in words.
+
+        Raises:
+            JobFailed: It cannot be started.
+        """

@@ -241,7 +241,7 @@ class InMemoryOnlineStore:
         self, keys: Sequence[tuple[AppliedView, str]], now: int
     ) -> Sequence[Aggregated | None]:
         """The aggregates of each (view, key)."""
-        self._check_loaded(view.id for view, _ in keys)
+        self._check_loaded(view.online_id for view, _ in keys)
         return self.windows.aggregate(keys, now)
 
     def tidy(self) -> int:
@@ -252,10 +252,10 @@ class InMemoryOnlineStore:
         """Delete what was accepted of some join keys up to *sequence*."""
         self._check()
         for key in keys:
-            row = self.rows.get((view.id, key))
+            row = self.rows.get((view.online_id, key))
             if row is not None and accepted_micros(row.sequence) <= sequence:
-                del self.rows[view.id, key]
-            events = self.windows.events.get((view.id, key), {})
+                del self.rows[view.online_id, key]
+            events = self.windows.events.get((view.online_id, key), {})
             for place in [p for p, e in events.items() if accepted_micros(e.sequence) <= sequence]:
                 del events[place]
 
@@ -281,6 +281,17 @@ class InMemoryOnlineStore:
         """Those of *views* that are not marked as loaded."""
         self._check()
         return [view for view in views if view not in self._loaded]
+
+    def forget(self, views: Sequence[str]) -> int:
+        """Delete all that there is of views."""
+        self._check()
+        self._loaded -= set(views)
+        self._loads = {load for load in self._loads if load[0] not in views}
+        gone = [key for key in [*self.rows, *self.windows.events] if key[0] in views]
+        for key in gone:
+            self.rows.pop(key, None)
+            self.windows.events.pop(key, None)
+        return len(gone)
 
     def flush(self) -> None:
         """Lose everything, as an emptied Redis does."""
@@ -339,7 +350,7 @@ class InMemoryWindows:
         """The aggregates of each (view, key), from all of its events."""
         self._check()
         with self._lock:
-            found = [dict(self.events.get((view.id, key), {})) for view, key in keys]
+            found = [dict(self.events.get((view.online_id, key), {})) for view, key in keys]
         return [
             _aggregated(view, events, now) for (view, _), events in zip(keys, found, strict=True)
         ]

@@ -98,7 +98,8 @@ class DeltaErasures:
     def served(self, state: WorkspaceState, rows: Sequence[FeatureRow]) -> list[FeatureRow]:
         """Those rows of any views that may be served."""
         kept: list[FeatureRow] = []
-        views = {view.id: view for view in state.views}
+        views = {view.online_id: view for view in state.views}
+        views.update((one.view.online_id, one.view) for one in state.replaced)
         for view_id, of_view in groupby(rows, key=lambda row: row.view):
             kept += self.of(state, views[view_id]).kept(list(of_view))
         return kept
@@ -138,7 +139,7 @@ class DeltaErasures:
             How many were deleted, and the rows of these keys in later records.
         """
         served = tuple(msgspec.structs.replace(view, online=True) for view in views)
-        alone = msgspec.structs.replace(state, views=served)
+        alone = msgspec.structs.replace(state, views=served, replaced=())
         deleted, later = 0, []
         with self._failures():
             for writer in self._documents.folders(push_path(state)):

@@ -67,7 +67,7 @@ class DeltaHistory:
     def _pushed_rows(
         self, table: DeltaTable, state: WorkspaceState, view: AppliedView, taken: int
     ) -> Iterator[Sequence[FeatureRow]]:
-        alone = msgspec.structs.replace(state, views=(view,))
+        alone = msgspec.structs.replace(state, views=(view,), replaced=())
         for entries in read_records(table, taken):
             rows = rows_of(alone, entries, self._functions)
             if rows:

@@ -94,6 +94,11 @@ def get(key: str) -> Command:
     return Command(("GET", key), key)
 
 
+def delete(key: str) -> Command:
+    """Delete a key."""
+    return Command(("DEL", key), key)
+
+
 def get_all(keys: Sequence[str]) -> Command:
     """The values of keys of one slot."""
 

@@ -92,6 +92,11 @@ def row_key(tag: str, view: str, key: str) -> str:
     return key_of("tecton", "f", f"{{{tag}}}", view, key)
 
 
+def key_in(name: str) -> str:
+    """The join key in what `row_key` gave; no other part of that has a colon."""
+    return name.split(":", 4)[4]
+
+
 def loaded_key(tag: str, view: str) -> str:
     """What says that a bucket holds all rows of a view that belong in it."""
     return key_of("tecton", "l", f"{{{tag}}}", view)

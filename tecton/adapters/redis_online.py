@@ -19,8 +19,9 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 from tecton.adapters.redis_client import connect
-from tecton.adapters.redis_commands import Ask, Command, RedisClient, Script, get, get_all
+from tecton.adapters.redis_commands import Ask, Command, RedisClient, Script, delete, get, get_all
 from tecton.adapters.redis_keys import (
+    key_in,
     loaded_key,
     loading_key,
     row_key,
@@ -41,6 +42,8 @@ SCRIPTS_PER_CALL = 8
 """Of a cluster; its nodes share them."""
 
 KEYS_PER_WALK = 1000
+
+_MARKS = (loaded_key, loading_key)
 
 LOAD_MS = 7 * 24 * 3_600_000
 """No load takes longer than a week."""
@@ -136,7 +139,7 @@ class RedisOnlineStore:
         """The aggregates of each (view, key)."""
         views: dict[str, set[str]] = {}
         for view, key in keys:
-            views.setdefault(self._redis.buckets.of(key), set()).add(view.id)
+            views.setdefault(self._redis.buckets.of(key), set()).add(view.online_id)
         # Markers are read after the events, so that they hold for these.
         questions = self._windows.questions(keys, now)
         markers = [
@@ -156,22 +159,15 @@ class RedisOnlineStore:
         if view.aggregations:
             commands = self._windows.erasures(view, keys, sequence)
         else:
-            names = [row_key(self._redis.buckets.of(key), view.id, key) for key in keys]
+            names = [row_key(self._redis.buckets.of(key), view.online_id, key) for key in keys]
             commands = [_ERASE.on([name], sequence) for name in names]
         for start in range(0, len(commands), ROWS_PER_SCRIPT):
             self._redis.ask_all(commands[start : start + ROWS_PER_SCRIPT])
 
     def keys(self, view: str) -> Iterator[str]:
         """The join keys of which there is something in a view."""
-        for tag in self._tags:
-            prefix = row_key(tag, view, "")
-            cursor = 0
-            while True:
-                answer = self._redis.ask(_walk(prefix, cursor))
-                cursor, names = int(answer[0]), answer[1]
-                yield from (name.decode()[len(prefix) :] for name in names)
-                if not cursor:
-                    break
+        for names in self._walk(view):
+            yield from (key_in(name) for name in names)
 
     def begin_load(self, view: str) -> str:
         """Say that all rows of a view are going to be offered."""
@@ -202,6 +198,30 @@ class RedisOnlineStore:
         commands = [get_all([loaded_key(tag, view) for view in views]) for tag in self._tags]
         buckets = self._redis.ask_all(commands)
         return [view for view, *marks in zip(views, *buckets, strict=True) if None in marks]
+
+    def forget(self, views: Sequence[str]) -> int:
+        """Delete all that there is of views."""
+        marks = [name(tag, view) for tag in self._tags for view in views for name in _MARKS]
+        # First: whoever reads on finds no marker any more before it misses a row.
+        self._redis.ask_all([delete(mark) for mark in marks])
+        count = 0
+        for view in views:
+            for names in self._walk(view):
+                self._redis.ask_all([delete(name) for name in names])
+                count += len(names)
+        return count
+
+    def _walk(self, view: str) -> Iterator[Sequence[str]]:
+        """The keys of a view's rows, some at a time, some maybe twice."""
+        for tag in self._tags:
+            prefix = row_key(tag, view, "")
+            cursor = 0
+            while True:
+                answer = self._redis.ask(_walk(prefix, cursor))
+                cursor = int(answer[0])
+                yield [name.decode() for name in answer[1]]
+                if not cursor:
+                    break
 
     def _offer_events(self, rows: Sequence[FeatureRow]) -> Sequence[FeatureRow]:
         """Offer the rows that are events of windows; answers the others."""

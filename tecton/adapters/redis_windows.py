@@ -99,7 +99,7 @@ class RedisWindows:
         layout = layout_of(view)
         ttl_ms = None if view.reach_micros is None else -(-view.reach_micros // 1000)
         until = [layout.sequence(s) for s in (sequence, sequence - BATCH_SEQUENCE_OFFSET)]
-        names = [row_key(self._buckets.of(key), view.id, key) for key in keys]
+        names = [row_key(self._buckets.of(key), view.online_id, key) for key in keys]
         return [_ERASE.on([name], layout.header(ttl_ms), *until) for name in names]
 
     def tidy(self) -> int:
@@ -128,7 +128,7 @@ class RedisWindows:
         commands = []
         for view, key in keys:
             layout = layout_of(view)
-            name = row_key(self._buckets.of(key), view.id, key)
+            name = row_key(self._buckets.of(key), view.online_id, key)
             commands.append(_COLLECT.on([name], layout.header(), now, layout.windows))
         return commands
 
@@ -159,7 +159,7 @@ class RedisWindows:
         return again
 
     def _on(self, script: Script, noted: WindowKey, *arguments: Any) -> Command:
-        name = row_key(self._buckets.of(noted.key), noted.view.id, noted.key)
+        name = row_key(self._buckets.of(noted.key), noted.view.online_id, noted.key)
         return script.on([name], layout_of(noted.view).header(), *arguments)
 
 
@@ -177,7 +177,7 @@ class _Noted:
         """Note keys."""
         with self._lock:
             for noted in keys:
-                self._keys.setdefault((noted.view.id, noted.key), noted)
+                self._keys.setdefault((noted.view.online_id, noted.key), noted)
             while len(self._keys) > NOTED_KEYS:
                 self._keys.popitem(last=False)
 
@@ -199,7 +199,7 @@ class _Event(NamedTuple):
     @property
     def place(self) -> tuple[str, str]:
         """Whose event it is."""
-        return (self.key.view.id, self.key.key)
+        return (self.key.view.online_id, self.key.key)
 
 
 def _packed(rows: Iterable[FeatureRow]) -> Iterator[tuple[str, _Event]]:
@@ -233,7 +233,7 @@ def _offer(tag: str, events: Sequence[_Event]) -> Offer:
     for part in parts:
         first = part[0]
         layout = layout_of(first.key.view)
-        names.append(row_key(tag, first.key.view.id, first.key.key))
+        names.append(row_key(tag, first.key.view.online_id, first.key.key))
         arguments.append(layout.header(first.ttl_ms))
         arguments.append(layout.join([event.data for event in part]))
 

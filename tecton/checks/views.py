@@ -37,10 +37,6 @@ _SCHEMA_OF = "the schema of StreamSource {name}"
 _LATEST = datetime.max.replace(tzinfo=timezone.utc)
 
 
-def _later_trigger(trigger: object) -> bool:
-    return trigger is not BatchTriggerType.SCHEDULED
-
-
 def _later_processing(mode: object) -> bool:
     return mode is not None and str(getattr(mode, "name", mode)).upper() != "CONTINUOUS"
 
@@ -49,18 +45,12 @@ def _later_interval(interval: object) -> bool:
     return interval is not None and interval != timedelta(0)
 
 
-def _is_given(value: object) -> bool:
-    return value is not None
-
-
 _LATER_VIEW_ARGUMENTS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "aggregation_interval": (
         _later_interval,
         "windows move with every event; moving them in steps would change their values",
     ),
     "stream_processing_mode": (_later_processing, "processing is continuous"),
-    "batch_trigger": (_later_trigger, "only BatchTriggerType.SCHEDULED runs so far"),
-    "manual_trigger_backfill_end_time": (_is_given, "manual triggers come with a later version"),
 }
 
 
@@ -87,6 +77,7 @@ def check_view(view: StreamFeatureView, root: Path, are_functions_on: bool) -> F
     ):
         yield from is_positive_duration(view, field)
     yield from _feature_start_time(view)
+    yield from _trigger(view)
     yield from _view_source(view)
     yield from check_entities(view)
     yield from check_transformation(view, root, are_functions_on)
@@ -119,6 +110,28 @@ def _feature_start_time(view: StreamFeatureView) -> Findings:
         yield expected("feature_start_time", "a datetime", start)
     elif not micros_of(EPOCH) <= micros_of(start) <= micros_of(_LATEST):
         yield expected("feature_start_time", "a time from 1970 to 9999 (UTC)", start.isoformat())
+
+
+def _trigger(view: StreamFeatureView) -> Findings:
+    trigger, end = view.batch_trigger, view.manual_trigger_backfill_end_time
+    if not isinstance(trigger, BatchTriggerType):
+        yield expected("batch_trigger", "a BatchTriggerType", trigger)
+    elif end is None:
+        return
+    elif not isinstance(end, datetime):
+        yield expected("manual_trigger_backfill_end_time", "a datetime", end)
+    elif trigger is not BatchTriggerType.MANUAL:
+        yield Finding(
+            "manual_trigger_backfill_end_time",
+            "has a meaning with batch_trigger=BatchTriggerType.MANUAL alone; leave it out",
+        )
+    elif isinstance(view.feature_start_time, datetime) and micros_of(end) < micros_of(
+        view.feature_start_time
+    ):
+        yield Finding(
+            "manual_trigger_backfill_end_time",
+            f"{end.isoformat()} is before feature_start_time; the backfill ends there",
+        )
 
 
 def _view_source(view: StreamFeatureView) -> Findings:

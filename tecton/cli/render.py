@@ -28,14 +28,14 @@ def render_plan(plan: Plan) -> Iterator[str]:
     if plan.is_empty:
         yield NOTHING_TO_DO
         return
-    backfills = {backfill.view: backfill for backfill in plan.backfills}
     incrementals = {incremental.view: incremental for incremental in plan.incrementals}
     yield f" {_START}"
     for change in plan.changes:
         yield ""
         yield from _change(change)
-        if change.kind == "StreamFeatureView" and change.name in backfills:
-            yield from _jobs(backfills[change.name], incrementals[change.name])
+        backfills = [one for one in plan.backfills if one.view == change.name]
+        if change.kind == "StreamFeatureView" and backfills:
+            yield from _jobs(backfills, incrementals.get(change.name))
     yield ""
     yield f" {_END}"
     if not plan.state.live:
@@ -51,12 +51,19 @@ def _change(change: Change) -> Iterator[str]:
         yield from (f"    {printable(line)}" for line in detail.split("\n"))
 
 
-def _jobs(backfill: Backfill, incremental: Incremental) -> Iterator[str]:
-    yield "    materialization: 1 backfill, 1 recurring batch job"
-    yield f"    > backfill:      1 Backfill job {_period(backfill)} {_target(backfill.stores)}"
-    every = spell_duration(incremental.every)
-    target = _target(incremental.stores)
-    yield f"    > incremental:   1 Recurring Batch job scheduled every {every} {target}"
+def _jobs(backfills: Sequence[Backfill], incremental: Incremental | None) -> Iterator[str]:
+    count = render_count(sum(backfill.jobs for backfill in backfills), "backfill")
+    recurring = "" if incremental is None else ", 1 recurring batch job"
+    yield f"    materialization: {count}{recurring}"
+    label = "> backfill:"
+    for backfill in backfills:
+        jobs = render_count(backfill.jobs, "Backfill job")
+        yield f"    {label:16} {jobs} {_period(backfill)} {_target(backfill.stores)}"
+        label = ""
+    if incremental is not None:
+        every = spell_duration(incremental.every)
+        target = _target(incremental.stores)
+        yield f"    > incremental:   1 Recurring Batch job scheduled every {every} {target}"
 
 
 def _period(backfill: Backfill) -> str:
@@ -98,6 +105,7 @@ def plan_json(plan: Plan) -> dict[str, Any]:
                 "start": _instant(backfill.period.start) if backfill.period else None,
                 "end": _instant(backfill.period.end) if backfill.period else None,
                 "stores": list(backfill.stores),
+                "jobs": backfill.jobs,
             }
             for backfill in plan.backfills
         ],

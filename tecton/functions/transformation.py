@@ -73,13 +73,26 @@ def transformation_of(view: AppliedView, source: AppliedSource) -> Transformatio
 
 def turned_off(state: WorkspaceState) -> WorkspaceState:
     """A workspace whose functions must not run here."""
-    views = (
-        view
-        if view.function is None
-        else replace(view, function=replace(view.function, mode=OFF, source=""))
-        for view in state.views
+    views = tuple(_without_text(view) for view in state.views)
+    replaced = tuple(
+        replace(one, view=_without_text(one.view), source=_without_processor(one.source))
+        for one in state.replaced
     )
-    return replace(state, views=tuple(views))
+    sources = tuple(_without_processor(source) for source in state.sources)
+    return replace(state, sources=sources, views=views, replaced=replaced)
+
+
+def _without_text(view: AppliedView) -> AppliedView:
+    if view.function is None:
+        return view
+    return replace(view, function=replace(view.function, mode=OFF, source=""))
+
+
+def _without_processor(source: AppliedSource) -> AppliedSource:
+    if source.batch is None or source.batch.post_processor is None:
+        return source
+    off = replace(source.batch.post_processor, mode=OFF, source="")
+    return replace(source, batch=replace(source.batch, post_processor=off))
 
 
 class Row(NamedTuple):

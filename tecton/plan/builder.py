@@ -12,34 +12,24 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from tecton.applied import AppliedService, AppliedSource, AppliedView, WorkspaceState
+from tecton.applied import AppliedService, AppliedSource, WorkspaceState
 from tecton.checks import check
 from tecton.errors import DefinitionError, Problem
-from tecton.periods import backfill_period
-from tecton.plan.differences import differences, source_differences
-from tecton.plan.functions import is_same_code
-from tecton.plan.values import Action, Backfill, Change, Incremental, Plan
+from tecton.plan.differences import differences
+from tecton.plan.generations import (
+    GIVEN_BY_PLANS,
+    backfills,
+    is_fresh,
+    recreating,
+    replaced,
+    stores_of,
+    with_ids,
+)
+from tecton.plan.values import Action, Change, Incremental, Plan
 from tecton.resolve import Desired, resolve, with_referenced
 
 if TYPE_CHECKING:
     from tecton.repo import LoadedRepo
-
-UPDATED_IN_PLACE = frozenset(
-    {
-        "description",
-        "owner",
-        "tags",
-        "prevent_destroy",
-        "batch_schedule",
-        "max_backfill_interval",
-        "monitor_freshness",
-        "expected_feature_freshness",
-        "alert_email",
-    }
-)
-"""What of a view can change without changing its values; all else makes a new generation."""
-
-GIVEN_BY_PLANS = frozenset({"id", "since_version", "applied_at"})
 
 
 def desired_of(
@@ -75,7 +65,8 @@ def make_plan(
         new_id: Gives the ids of new sources and generations.
 
     Raises:
-        DefinitionError: An object with `prevent_destroy` would be deleted or recreated.
+        DefinitionError: An object with `prevent_destroy` would be deleted or recreated, or a
+            source's column would change its type.
     """
     sources = tuple(_source(applied, source, new_id) for source in desired.sources)
     state = msgspec.structs.replace(
@@ -87,31 +78,30 @@ def make_plan(
         entities=desired.entities,
         sources=sources,
         views=(),
+        replaced=(),
         services=desired.services,
     )
-    recreated = {view.name: _new_values(applied, state, view) for view in desired.views}
+    _refuse_type_changes(applied, state, desired.places)
+    recreated = {view.name: recreating(applied, state, view) for view in desired.views}
     views = tuple(
-        _view(applied, state, view, bool(recreated[view.name]), new_id) for view in desired.views
+        with_ids(
+            applied.view_by_name.get(view.name), view, state, bool(recreated[view.name]), new_id
+        )
+        for view in desired.views
     )
-    state = msgspec.structs.replace(state, views=views)
+    state = msgspec.structs.replace(state, views=views, replaced=replaced(applied, views))
     changes = tuple(_changes(applied, state, recreated))
     _refuse_destruction(applied, state, changes, desired.places)
-    started = [view for view in views if view.since_version == state.version]
-    started = [view for view in started if state.live and (view.online or view.offline)]
+    started = [view for view in views if state.live and (view.online or view.offline)]
+    fresh = [view for view in started if is_fresh(applied.view_by_name.get(view.name), view)]
     return Plan(
         changes=changes,
-        backfills=tuple(_backfill(state, view, now) for view in started),
+        backfills=tuple(job for view in started for job in backfills(applied, state, view, now)),
         incrementals=tuple(
-            Incremental(view.name, view.batch_schedule, stores_of(view)) for view in started
+            Incremental(view.name, view.batch_schedule, stores_of(view)) for view in fresh
         ),
         state=state,
     )
-
-
-def stores_of(view: AppliedView) -> tuple[str, ...]:
-    """The stores that a view is materialised to."""
-    stores = {"online": view.online, "offline": view.offline}
-    return tuple(name for name, is_used in stores.items() if is_used)
 
 
 def _source(
@@ -119,37 +109,6 @@ def _source(
 ) -> AppliedSource:
     old = applied.source_by_name.get(source.name)
     return msgspec.structs.replace(source, id=new_id() if old is None else old.id)
-
-
-def _view(
-    applied: WorkspaceState,
-    state: WorkspaceState,
-    view: AppliedView,
-    is_recreated: bool,
-    new_id: Callable[[], str],
-) -> AppliedView:
-    old = applied.view_by_name.get(view.name)
-    if old is None or is_recreated:
-        given = {"id": new_id(), "since_version": state.version, "applied_at": state.applied_at}
-    else:
-        given = {name: getattr(old, name) for name in GIVEN_BY_PLANS}
-    return msgspec.structs.replace(view, **given)
-
-
-def _new_values(
-    applied: WorkspaceState, state: WorkspaceState, view: AppliedView
-) -> tuple[str, ...]:
-    """What makes the values of a view differ from the applied ones, if anything does."""
-    old = applied.view_by_name.get(view.name)
-    if old is None:
-        return ()
-    # A function that is only laid out in another way gives the same values.
-    kept = {"function"} if is_same_code(old.function, view.function) else set()
-    details = list(differences(old, view, UPDATED_IN_PLACE | GIVEN_BY_PLANS | kept))
-    if old.source == view.source:
-        before, after = applied.source_by_name[old.source], state.source_by_name[view.source]
-        details += source_differences(before, after)
-    return tuple(details)
 
 
 def _changes(
@@ -182,6 +141,31 @@ def _kinds(applied: WorkspaceState, state: WorkspaceState) -> Sequence[Sequence[
         for kind, value in one.objects():
             groups[kind].add((kind, value.name))
     return [sorted(group) for group in groups.values()]
+
+
+def _refuse_type_changes(
+    applied: WorkspaceState, state: WorkspaceState, places: Mapping[tuple[str, str], str]
+) -> None:
+    """What was pushed stays as it was accepted, so a column of a source keeps its type."""
+    problems = []
+    for source in state.sources if state.live else ():
+        old = applied.source_by_name.get(source.name)
+        types = {} if old is None else {column.name: column.dtype for column in old.columns}
+        for column in source.columns:
+            was = types.get(column.name, column.dtype)
+            if was != column.dtype:
+                problems.append(
+                    Problem(
+                        where=places.get(("StreamSource", source.name), f"workspace {state.name}"),
+                        what=f"StreamSource {source.name}",
+                        field="schema",
+                        message=f"column `{column.name}` would change from {was} to "
+                        f"{column.dtype}, but pushed records keep what they have; give the new "
+                        "column, or the new source, another name",
+                    )
+                )
+    if problems:
+        raise DefinitionError(problems)
 
 
 def _refuse_destruction(
@@ -229,8 +213,3 @@ def _refusal(
         message=f"the plan would {doing} it{because}, but {reason}; apply prevent_destroy=False "
         "first if that is meant",
     )
-
-
-def _backfill(state: WorkspaceState, view: AppliedView, now: datetime) -> Backfill:
-    batch = state.source_by_name[view.source].batch
-    return Backfill(view.name, backfill_period(view, batch, now), stores_of(view))

@@ -43,17 +43,19 @@ class Change:
 
 @dataclass(frozen=True)
 class Backfill:
-    """A job that applying starts.
+    """Jobs that applying starts, one after the other in time.
 
     Args:
         view: Name of the view.
-        period: Of the batch rows that it reads; None: pushed records alone.
-        stores: Of "online" and "offline", those that it fills.
+        period: Of the batch rows that they read; None: pushed records alone.
+        stores: Of "online" and "offline", those that they fill.
+        jobs: How many runs they are.
     """
 
     view: str
     period: Period | None
     stores: tuple[str, ...]
+    jobs: int = 1
 
 
 @dataclass(frozen=True)
@@ -71,8 +73,8 @@ class Plan:
 
     Args:
         changes: In the order entities, sources, views, services.
-        backfills: The jobs that applying starts, by name of the view.
-        incrementals: The jobs that run on a schedule for the same views.
+        backfills: The jobs that applying starts, by name of the view and in order of time.
+        incrementals: The jobs that run on a schedule for views of which a store is new.
         state: What is committed: the next version of the workspace.
     """
 

@@ -4,6 +4,8 @@ The batch rows of a period: which of a source's rows belong to somebody, one for
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from pyspark.sql import Column, DataFrame, Window
@@ -19,6 +21,9 @@ from tecton.spark.offline_table import row_columns
 from tecton.spark.returned import period_records
 from tecton.timestamps import micros_of
 from tecton.types import String
+
+_FEW_RUNS = 32
+"""Up to here the bounds of runs are compared one by one."""
 
 
 class Counts(NamedTuple):
@@ -37,28 +42,60 @@ class Counts(NamedTuple):
     usable: int
 
 
-def count_rows(
-    rows: DataFrame, view: AppliedView, period: Period, key_bytes: int = JOIN_KEY_MAX_BYTES
-) -> Counts:
+def run_number(timestamp_field: str, runs: Sequence[Period]) -> Column:
     """
-    Count a period's source rows; reads join keys and timestamps only.
+    In which of some runs a row is; null for a row without a timestamp.
+
+    Args:
+        timestamp_field: The column that decides.
+        runs: As `periods.split` makes them: adjacent, cut at multiples of one length.
+    """
+    at = F.unix_micros(column(timestamp_field))
+    if len(runs) < _FEW_RUNS:
+        number = F.lit(len(runs) - 1)
+        for place, run in reversed(list(enumerate(runs[:-1]))):
+            number = F.when(at < micros_of(run.end), place).otherwise(number)
+        return F.when(at.isNotNull(), number)
+    length = micros_of(runs[1].end) - micros_of(runs[1].start)
+    multiple = F.call_function("div", at - F.pmod(at, F.lit(length)), F.lit(length))
+    return multiple - micros_of(runs[0].start) // length
+
+
+def count_rows(
+    rows: DataFrame,
+    view: AppliedView,
+    runs: Sequence[Period],
+    key_bytes: int = JOIN_KEY_MAX_BYTES,
+) -> list[Counts]:
+    """
+    Count the source rows of runs; reads join keys and timestamps only.
 
     Args:
         rows: Of the batch source.
         view: The view.
-        period: What is counted; rows without a timestamp are counted in every period.
+        runs: Adjacent periods; rows without a timestamp are counted in each.
         key_bytes: The longest join key.
     """
     at = column(view.timestamp_field)
     keyless = at.isNull() | _has_null_key(view)
-    counted = rows.where(at.isNull() | _within(view, period)).agg(
-        F.count(F.lit(1)).alias("rows"),
-        F.count_if(keyless).alias("keyless"),
-        F.count_if(~keyless & _is_refused(view, key_bytes)).alias("refused"),
+    counted = (
+        rows.where(at.isNull() | _within(view, Period(runs[0].start, runs[-1].end)))
+        .groupBy(run_number(view.timestamp_field, runs).alias("run"))
+        .agg(
+            F.count(F.lit(1)).alias("rows"),
+            F.count_if(keyless).alias("keyless"),
+            F.count_if(~keyless & _is_refused(view, key_bytes)).alias("refused"),
+        )
     )
-    found = only_row(counted)
-    total, keyless, refused = found["rows"], found["keyless"], found["refused"]
-    return Counts(total, keyless, refused, total - keyless - refused)
+    found = {row["run"]: row for row in counted.collect()}
+    counts = []
+    for number in range(len(runs)):
+        parts = [found[place] for place in (number, None) if place in found]
+        total, keyless_rows, refused = (
+            sum(part[name] for part in parts) for name in ("rows", "keyless", "refused")
+        )
+        counts.append(Counts(total, keyless_rows, refused, total - keyless_rows - refused))
+    return counts
 
 
 def count_returned(
@@ -66,30 +103,37 @@ def count_returned(
     returned: DataFrame,
     source: AppliedSource,
     view: AppliedView,
-    period: Period,
+    runs: Sequence[Period],
     key_bytes: int,
-) -> Counts:
+) -> list[Counts]:
     """
-    Count a period's source rows, and what a view's function returned for them.
+    Count the source rows of runs, and what a view's function returned for them.
 
     Args:
         rows: Of the batch source.
-        returned: The rows of the period that the function returned.
+        returned: The rows of all runs that the function returned.
         source: The source.
         view: The view.
-        period: What is counted; rows without a timestamp are counted in every period.
+        runs: Adjacent periods; rows without a timestamp are counted in each.
         key_bytes: The longest join key.
     """
     assert source.batch is not None, "there are batch rows"  # noqa: S101
     is_keyless = column(source.batch.timestamp_field).isNull()
     keyless = only_row(rows.agg(F.count_if(is_keyless).alias("n")))["n"]
-    chosen = only_row(period_records(rows, source, view, period).agg(F.count(F.lit(1)).alias("n")))
-    counted = returned.agg(
-        F.count(F.lit(1)).alias("rows"), F.count_if(_is_refused(view, key_bytes)).alias("refused")
-    )
-    found = only_row(counted)
-    usable = found["rows"] - found["refused"]
-    return Counts(chosen["n"] + keyless, keyless, found["refused"], usable)
+    whole = Period(runs[0].start, runs[-1].end)
+    chosen = by_run(period_records(rows, source, view, whole), source.batch.timestamp_field, runs)
+    usable = by_run(returned.where(~_is_refused(view, key_bytes)), view.timestamp_field, runs)
+    everything = by_run(returned, view.timestamp_field, runs)
+    return [
+        Counts(chosen[run] + keyless, keyless, everything[run] - usable[run], usable[run])
+        for run in range(len(runs))
+    ]
+
+
+def by_run(rows: DataFrame, timestamp_field: str, runs: Sequence[Period]) -> Counter[int]:
+    """How many rows each of some runs has; arguments as of `run_number`."""
+    counted = rows.groupBy(run_number(timestamp_field, runs).alias("run")).count()
+    return Counter({row["run"]: row["count"] for row in counted.collect()})
 
 
 def period_rows(

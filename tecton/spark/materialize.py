@@ -1,12 +1,15 @@
 """
-One view's batch rows of one period → offline table and online store.
+One view's batch rows of a period, one or several runs of it → offline table and online store.
 
 Backfill and frontfill both are this. It can be killed anywhere and run again: the period is
-replaced as a whole, and the online store keeps what is most recent.
+replaced as a whole, and the online store keeps what is most recent. Adjacent runs are one pass
+over the source and one write; each has a report of its own.
 """
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -18,7 +21,7 @@ from tecton.applied import AppliedSource, AppliedView, WorkspaceState
 from tecton.failpoints import Point, reach
 from tecton.periods import Period
 from tecton.rows import batch_sequence
-from tecton.spark.batch_rows import Counts, count_returned, count_rows, period_rows
+from tecton.spark.batch_rows import Counts, by_run, count_returned, count_rows, period_rows
 from tecton.spark.columns import column
 from tecton.spark.offline_table import BATCH, OfflineTable
 from tecton.spark.online_load import load_online
@@ -30,18 +33,19 @@ from tecton.timestamps import from_micros, micros_of
 
 @dataclass(frozen=True)
 class BatchReport:
-    """What became of one period's batch rows.
+    """What became of the batch rows of one run.
 
     Args:
         view: Name of the view.
-        period: The period.
+        period: The run's period.
         rows: Source rows with a timestamp in the period, or without one.
         kept: Feature rows that came of them.
         collapsed: Rows that shared an identity with one that was kept.
         keyless: Rows without a join key or timestamp; they belong to nobody.
         refused: Rows with a join key of over 512 bytes or with NUL in it.
-        online: Rows offered to the online store.
-        seconds: How long it took.
+        online: Rows offered to the online store; of runs that were made together, all of them with
+            the newest one.
+        seconds: How long it took, together with the runs that were made at once.
         is_overtaken: A run that began later has written the period; nothing was changed.
     """
 
@@ -75,17 +79,20 @@ def materialize(
     state: WorkspaceState,
     source: AppliedSource,
     view: AppliedView,
-    period: Period,
-) -> BatchReport:
+    runs: Sequence[Period],
+) -> Sequence[BatchReport]:
     """
-    Bring a period's batch rows to wherever the view keeps its rows.
+    Bring batch rows to wherever the view keeps its rows.
 
     Args:
         stores: What the job works on.
         state: The workspace.
         source: The view's source, with batch rows.
         view: The view.
-        period: Which rows.
+        runs: Which rows: adjacent periods, as `periods.runs_of` cuts them.
+
+    Returns:
+        A report for each run.
 
     Raises:
         SourceError: The batch data is missing or of another schema; nothing was changed.
@@ -93,25 +100,27 @@ def materialize(
     began = stores.clock()
     rows = read_batch(stores.spark, source, stores.rules.roots)
     if view.function is None:
-        counts = count_rows(rows, view, period, stores.rules.key_bytes)
-        return _replace(stores, state, view, period, began, rows, counts)
-    records = period_records(rows, source, view, period)
-    returned = returned_rows(records, source, view, period=period)
+        counts = count_rows(rows, view, runs, stores.rules.key_bytes)
+        return _replace(stores, state, view, runs, began, rows, counts)
+    whole = Period(runs[0].start, runs[-1].end)
+    records = period_records(rows, source, view, whole)
+    returned = returned_rows(records, source, view, period=whole)
     with kept(returned, view):
-        counts = count_returned(rows, returned, source, view, period, stores.rules.key_bytes)
-        return _replace(stores, state, view, period, began, returned, counts)
+        counts = count_returned(rows, returned, source, view, runs, stores.rules.key_bytes)
+        return _replace(stores, state, view, runs, began, returned, counts)
 
 
 def _replace(
     stores: JobStores,
     state: WorkspaceState,
     view: AppliedView,
-    period: Period,
+    runs: Sequence[Period],
     began: datetime,
     rows: DataFrame,
-    counts: Counts,
-) -> BatchReport:
-    """Write a period's rows; *rows* have the columns of a feature row."""
+    counts: Sequence[Counts],
+) -> Sequence[BatchReport]:
+    """Write the rows of runs; *rows* have the columns of a feature row."""
+    period = Period(runs[0].start, runs[-1].end)
     table = stores.offline_table(state, view)
     # Also where the clock has gone back since the last run, this one is the later.
     run = max(micros_of(began), table.last_run(period) + 1 if view.offline else 0)
@@ -122,7 +131,7 @@ def _replace(
         is_written = table.replace(unique, period, run, f"batch rows of {period}")
         reach(Point.BATCH_WRITTEN)
         unique = _written(table, sequence, period) if is_written else unique
-    count = unique.count() if is_written else 0
+    written = by_run(unique, view.timestamp_field, runs) if is_written else Counter[int]()
     online = 0
     if is_written and view.online:
         now = stores.clock()
@@ -134,18 +143,22 @@ def _replace(
         online = load_online(
             unique, view, now, stores.open_online, partial(stores.tombstones, state, view)
         )
-    return BatchReport(
-        view=view.name,
-        period=period,
-        rows=counts.rows,
-        kept=count,
-        collapsed=counts.usable - count if is_written else 0,
-        keyless=counts.keyless,
-        refused=counts.refused,
-        online=online,
-        seconds=(stores.clock() - began).total_seconds(),
-        is_overtaken=not is_written,
-    )
+    seconds = (stores.clock() - began).total_seconds()
+    return [
+        BatchReport(
+            view=view.name,
+            period=run,
+            rows=count.rows,
+            kept=written[number],
+            collapsed=count.usable - written[number] if is_written else 0,
+            keyless=count.keyless,
+            refused=count.refused,
+            online=online if number == len(runs) - 1 else 0,
+            seconds=seconds,
+            is_overtaken=not is_written,
+        )
+        for number, (run, count) in enumerate(zip(runs, counts, strict=True))
+    ]
 
 
 def _written(table: OfflineTable, sequence: int, period: Period) -> DataFrame:

@@ -6,6 +6,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
+from operator import and_
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -106,8 +108,11 @@ def feature_rows(pushed: DataFrame, source: AppliedSource, view: AppliedView) ->
         records = parsed.select("#record.*", "_sequence")
         rows = returned_rows(records, source, view, carried=[Field("_sequence", Int64)])
         return rows.withColumn("_tie", F.lit(0))
-    return parsed.select(
+    rows = parsed.select(
         *(column("#record").getField(f.name).alias(f.name) for f in row_fields(view)),
         F.col("_sequence"),
         F.lit(0).alias("_tie"),
     )
+    # A record of an older schema may lack what has become a key since; it belongs to nobody.
+    needed = [*(field.name for field in view.key_fields), view.timestamp_field]
+    return rows.where(reduce(and_, (column(name).isNotNull() for name in needed)))

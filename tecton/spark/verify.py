@@ -189,7 +189,7 @@ class _Comparison:
             if view.aggregations:
                 answers += self._online.aggregate([(view, key) for key in part], now)
             else:
-                answers += self._online.read([(view.id, key) for key in part])
+                answers += self._online.read([(view.online_id, key) for key in part])
         return answers
 
     def _values(self, answer: _Answer, at: int) -> Mapping[str, Any]:
@@ -290,5 +290,5 @@ def _online_keys(online: OnlineStore, view: AppliedView, sample: int, seed: int)
     def draw(key: str) -> bytes:
         return hashlib.sha256(f"{seed}:{key}".encode()).digest()
 
-    walked = islice(online.keys(view.id), WALKED_KEYS)
+    walked = islice(online.keys(view.online_id), WALKED_KEYS)
     return [tuple(json.loads(key)) for key in heapq.nsmallest(sample, walked, key=draw)]

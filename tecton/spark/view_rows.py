@@ -126,7 +126,7 @@ def _current(
     tables: StoreTables, state: WorkspaceState, view: AppliedView, span: Span
 ) -> DataFrame:
     source = state.source_by_name[view.source]
-    if source.batch is not None and not is_backfilled(tables.runs.of(state.folder), view):
+    if source.batch is not None and not _is_filled(tables, state, view):
         raise ViewNotLoaded(
             f"the backfill of feature view {view.name} has not ended; wait for it or run it "
             f"again, or read with from_source=True",
@@ -144,6 +144,14 @@ def _current(
     if pushed is not None:
         frames.append(feature_rows(pushed, source, view))
     return _union(tables, view, frames)
+
+
+def _is_filled(tables: StoreTables, state: WorkspaceState, view: AppliedView) -> bool:
+    """Has the backfill ended, also that of an earlier `feature_start_time`?"""
+    runs = tables.runs.of(state.folder)
+    starts = [run.start for run in runs if run.view_id == view.id and run.start < run.end]
+    reaches = not starts or micros_of(min(starts)) <= view.start_micros
+    return reaches and is_backfilled(runs, view)
 
 
 def _union(tables: StoreTables, view: AppliedView, frames: list[DataFrame]) -> DataFrame:

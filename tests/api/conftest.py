@@ -78,7 +78,8 @@ class World:
         self.access = DocumentAccess(documents)
         tolerance = self.settings.future_tolerance
         limits = RecordLimits(self.settings.max_key_bytes, self.settings.max_string_bytes)
-        self.catalog = Catalog(self.backend.registry, self.backend.access, tolerance, limits)
+        registry, access = self.backend.registry, self.backend.access
+        self.catalog = Catalog(registry, access, tolerance, limits, online.unloaded)
         self.key = self.account("admin")
         self.restart()
 

@@ -95,8 +95,12 @@ class Scene:
         return build_source(**{"batch": batch, **changes})
 
     def example(self, event_key: tuple[str, ...] = (), **changes: Any) -> WorkspaceState:
-        """A workspace with the documentation's source and view; *changes* are the view's."""
+        """A workspace with the documentation's source and view; *changes* are the view's.
+
+        A backfill is one run, unless they say otherwise.
+        """
         source = self.source(event_key=event_key)
+        changes = {"max_backfill_interval": 36_500 * DAY, **changes}
         return build_state([source], [build_view(source, **changes)])
 
     def write_batch(self, *rows: tuple[Any, ...]) -> None:

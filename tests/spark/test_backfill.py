@@ -165,8 +165,8 @@ def test_a_run_is_later_than_the_last_also_when_the_clock_went_back(scene: Scene
     scene.write_batch(("a", utc(1), 2))
     scene.clock.advance(-timedelta(hours=1))
 
-    report = materialize(
-        scene.stores, state, state.sources[0], state.views[0], Period(START, utc(3))
+    [report] = materialize(
+        scene.stores, state, state.sources[0], state.views[0], [Period(START, utc(3))]
     )
 
     assert not report.is_overtaken

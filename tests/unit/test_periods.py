@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import itertools
 from datetime import datetime, timedelta, timezone
 
-from hypothesis import given
+import msgspec
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from tecton.applied import BatchRows
-from tecton.periods import Period, backfill_period, due_periods, floor_to, split
+from tecton.periods import (
+    RUNS,
+    Period,
+    adjacent,
+    backfill_period,
+    due_periods,
+    floor_to,
+    run_length,
+    runs_of,
+    split,
+)
 from tecton.testing import build_view
 
 DAY = timedelta(days=1)
@@ -49,16 +61,22 @@ def test_a_backfill_ends_at_the_last_complete_multiple() -> None:
     assert backfill_period(build_view(feature_start_time=None), BATCH, _at(3)) is None
 
 
-def test_a_manual_trigger_backfills_to_the_given_end_and_is_never_due() -> None:
-    """With a manual trigger nothing runs by itself."""
+def test_a_manual_trigger_backfills_to_the_given_end_and_goes_no_further() -> None:
+    """With a manual trigger nothing after the given end runs by itself, without batch nothing."""
     view = build_view(
         feature_start_time=_at(1),
         batch_trigger="MANUAL",
         manual_trigger_backfill_end_time=_at(2, 12),
     )
 
-    assert backfill_period(view, BATCH, _at(9)) == Period(_at(1), _at(2, 12))
-    assert due_periods(view, BATCH, [], _at(9)) == ()
+    backfill = Period(_at(1), _at(2, 12))
+    assert backfill_period(view, BATCH, _at(9)) == backfill
+    assert due_periods(view, BATCH, [backfill], _at(9)) == []
+    earlier = msgspec.structs.replace(view, feature_start_time=_at(1) - DAY)
+    assert due_periods(earlier, BATCH, [backfill], _at(9)) == [Period(_at(1) - DAY, _at(1))]
+    never = msgspec.structs.replace(view, batch_trigger="NO_BATCH_MATERIALIZATION")
+    assert backfill_period(never, BATCH, _at(9)) is None
+    assert due_periods(never, BATCH, [], _at(9)) == ()
 
 
 def test_due_is_what_has_ended_and_is_not_covered() -> None:
@@ -99,3 +117,64 @@ def test_periods_partition_time(start: datetime, length: timedelta, longest: tim
     assert [runs[0].start, *(run.end for run in runs)] == [*(run.start for run in runs), whole.end]
     assert all(run.start < run.end and run.end - run.start <= longest for run in runs)
     assert all(floor_to(longest, run.end) == run.end for run in runs[:-1])
+
+
+@given(moments, schedules, st.integers(1, 5000), st.integers(0, 30))
+def test_a_backfill_is_about_ten_runs(
+    start: datetime, schedule: timedelta, count: int, longest: int
+) -> None:
+    """Runs begin and end at multiples of `batch_schedule`; they are ten, or as long as is said."""
+    whole = Period(start, floor_to(schedule, start + count * schedule))
+    assume(whole.start < whole.end)
+    view = build_view(
+        feature_start_time=start,
+        batch_schedule=schedule,
+        max_backfill_interval=longest * schedule + schedule / 2 if longest else None,
+    )
+
+    runs = runs_of(view, whole)
+
+    assert [runs[0].start, *(run.end for run in runs)] == [*(run.start for run in runs), whole.end]
+    assert all(floor_to(schedule, run.end) == run.end for run in runs)
+    if longest:
+        assert all(run.end - run.start <= longest * schedule for run in runs)
+    else:
+        assert len(runs) <= RUNS + 1
+    assert run_length(view, whole) % schedule == timedelta(0)
+
+
+@given(st.lists(st.integers(0, 60), max_size=20, unique=True))
+def test_due_and_covered_partition_time(days: list[int]) -> None:
+    """What is due and what was covered are disjoint, and together all that has ended."""
+    view = build_view(feature_start_time=_at(1, 6))
+    covered = [Period(_at(1) + day * DAY, _at(2) + day * DAY) for day in days]
+
+    due = due_periods(view, BATCH, covered, _at(1) + 61 * DAY)
+
+    pieces = sorted([*due, *covered])
+    assert pieces[0].start in (_at(1), _at(1, 6))
+    assert all(one.end == other.start for one, other in itertools.pairwise(pieces))
+    assert pieces[-1].end == _at(1) + 61 * DAY
+    assert [piece for group in adjacent(due) for piece in group] == list(due)
+
+
+def test_far_back_gap_is_cut_as_a_backfill() -> None:
+    """An earlier `feature_start_time` makes about ten runs due, not one for each day."""
+    view = build_view(feature_start_time=_at(1) - 365 * DAY)
+
+    due = due_periods(view, BATCH, [Period(_at(1), _at(9))], _at(10))
+
+    assert due[-1] == Period(_at(9), _at(10))
+    assert RUNS <= len(due) <= RUNS + 2
+    assert [len(group) for group in adjacent(due)] == [len(due) - 1, 1]
+
+
+def test_a_view_that_is_online_alone_reads_what_can_be_seen() -> None:
+    """The online store gets only what a read could see; older batch rows are not even read."""
+    at = _at(30, 13)
+    online = build_view(feature_start_time=_at(1), offline=False, ttl=3 * DAY)
+
+    assert backfill_period(online, BATCH, at) == Period(_at(27), _at(30))
+    assert due_periods(online, BATCH, [], at) == list(runs_of(online, Period(_at(27), _at(30))))
+    for_ever = msgspec.structs.replace(online, ttl=None)
+    assert backfill_period(for_ever, BATCH, at) == Period(_at(1), _at(30))

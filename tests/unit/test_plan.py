@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from tecton import (
     Aggregation,
+    BatchTriggerType,
     Entity,
     FeatureService,
     FileConfig,
@@ -152,6 +153,11 @@ def test_same_definitions_again_change_nothing() -> None:
         {"tags": {"a": "b"}},
         {"prevent_destroy": True},
         {"batch_schedule": timedelta(hours=1)},
+        {"ttl": timedelta(days=6)},
+        {"online": False},
+        {"offline": False},
+        {"batch_trigger": BatchTriggerType.NO_BATCH_MATERIALIZATION},
+        {"batch_trigger": BatchTriggerType.MANUAL},
         {"max_backfill_interval": timedelta(days=30)},
         {"monitor_freshness": True},
         {"expected_feature_freshness": timedelta(hours=1)},
@@ -172,10 +178,6 @@ def test_change_that_leaves_the_values_is_made_in_place(changes: dict[str, Any])
 @pytest.mark.parametrize(
     ("changes", "detail"),
     [
-        ({"view": {"ttl": timedelta(days=8)}}, "ttl: 7 days → 8 days"),
-        ({"view": {"ttl": None}}, "ttl: 7 days → none"),
-        ({"view": {"online": False}}, "online: True → False"),
-        ({"view": {"offline": False}}, "offline: True → False"),
         (
             {"view": {"feature_start_time": datetime(2022, 1, 2)}},
             "feature_start_time: 2022-01-01T00:00:00.000000Z → 2022-01-02T00:00:00.000000Z",
@@ -249,8 +251,9 @@ def test_change_of_aggregations_makes_a_new_generation(
     assert change.action is Action.RECREATE
     assert set(details) <= set(change.details)
     assert {f"    {detail}" for detail in details} <= set(render_plan(plan))
-    [backfill] = plan.backfills
-    assert backfill.period == planned(EMPTY, example()).backfills[0].period
+    created = planned(EMPTY, example(**after)).backfills
+    assert plan.backfills == created
+    assert sum(backfill.jobs for backfill in created) in (9, 10, 11)
 
 
 def test_order_of_aggregations_does_not_count() -> None:
@@ -306,9 +309,9 @@ def test_everything_is_deleted() -> None:
     [
         ({"view": {"prevent_destroy": True}}, None, "delete"),
         ({"source": {"prevent_destroy": True}}, None, "delete"),
-        ({"view": {"prevent_destroy": True}}, {"view": {"ttl": DAY}}, "recreate"),
+        ({"view": {"prevent_destroy": True}}, aggregating(SUM), "recreate"),
         ({"view": {"prevent_destroy": True}}, {"source": {"batch_config": None}}, "recreate"),
-        ({"service": {"prevent_destroy": True}}, {"view": {"ttl": DAY}}, "recreate"),
+        ({"service": {"prevent_destroy": True}}, {"source": {"batch_config": None}}, "recreate"),
     ],
 )
 def test_protected_object_is_neither_deleted_nor_recreated(
@@ -330,7 +333,8 @@ def test_protected_object_is_neither_deleted_nor_recreated(
 def test_protection_ends_when_the_definition_says_so() -> None:
     """`prevent_destroy=False` may come with the change itself."""
     before = applied(example(view={"prevent_destroy": True}))
-    plan = planned(before, example(view={"ttl": DAY}))
+    later = datetime(2022, 1, 2)
+    plan = planned(before, example(view={"feature_start_time": later}))
     assert listed(plan) == [(Action.RECREATE, "clicks")]
 
 
@@ -359,9 +363,118 @@ def test_backfill_ends_at_the_last_complete_period(
     config = FileConfig(uri="s3://b/x", file_format="parquet", data_delay=delay)
     desired = example(source={"batch_config": config}, view={"batch_schedule": schedule})
     plan = planned(EMPTY, desired)
-    start = datetime(2022, 1, 1, tzinfo=timezone.utc)
-    assert plan.backfills == (Backfill("clicks", Period(start, end), ("online", "offline")),)
+    first, *_, last = plan.backfills
+    assert first.period
+    assert first.period.start == datetime(2022, 1, 1, tzinfo=timezone.utc)
+    assert last.period
+    assert last.period.end == end
+    assert [job.stores for job in plan.backfills] == [("offline",), ("online", "offline")]
+    assert sum(job.jobs for job in plan.backfills) in (9, 10, 11)
     assert plan.incrementals == (Incremental("clicks", schedule or DAY, ("online", "offline")),)
+
+
+def jobs_of(before: WorkspaceState, **changes: Any) -> tuple[Plan, list[Backfill]]:
+    """What applying a change of the view does."""
+    plan = planned(before, example(view=changes), "new ")
+    return plan, list(plan.backfills)
+
+
+def test_earlier_start_fills_what_is_new_alone() -> None:
+    """The jobs end where the last backfill began; rows that are there stay."""
+    before = applied()
+    plan, [job] = jobs_of(before, feature_start_time=datetime(2021, 12, 1))
+    old, new = before.view_by_name["clicks"], plan.state.view_by_name["clicks"]
+    assert listed(plan) == [(Action.UPDATE, "clicks")]
+    assert (new.id, new.online_id, plan.state.replaced) == (old.id, old.online_id, ())
+    start = datetime(2021, 12, 1, tzinfo=timezone.utc)
+    assert job.period == Period(start, old.feature_start_time)  # type: ignore[arg-type]
+    assert job.stores == ("offline",)
+    assert 8 <= job.jobs <= 11
+    assert plan.incrementals == ()
+
+
+def test_longer_ttl_refills_the_online_store_alone() -> None:
+    """The rows offline stay; those online are served until the new ones are loaded."""
+    before = applied()
+    plan, jobs = jobs_of(before, ttl=timedelta(days=30))
+    old, new = before.view_by_name["clicks"], plan.state.view_by_name["clicks"]
+    assert listed(plan) == [(Action.UPDATE, "clicks")]
+    assert new.id == old.id
+    assert new.online_id != old.online_id
+    period = Period(NOW - timedelta(days=30), at("01-03T00:00"))
+    assert jobs == [Backfill("clicks", period, ("online",))]
+    assert (new.since_version, new.applied_at) == (3, NOW)
+    assert [one.view for one in plan.state.replaced] == [old]
+    _, [for_ever] = jobs_of(before, ttl=None)
+    assert for_ever.period == Period(datetime(2022, 1, 1, tzinfo=timezone.utc), at("01-03T00:00"))
+
+
+def test_a_store_that_is_turned_on_is_filled_alone() -> None:
+    """The other one stays as it is."""
+    alone = applied(example(view={"online": False}))
+    plan, [online] = jobs_of(alone)
+    assert listed(plan) == [(Action.UPDATE, "clicks")]
+    assert online.stores == ("online",)
+    assert plan.state.view_by_name["clicks"].id == alone.view_by_name["clicks"].id
+    assert plan.state.replaced == ()
+    alone = applied(example(view={"offline": False}))
+    plan, jobs = jobs_of(alone)
+    assert listed(plan) == [(Action.UPDATE, "clicks")]
+    assert {job.stores for job in jobs} == {("offline",)}
+    old, new = alone.view_by_name["clicks"], plan.state.view_by_name["clicks"]
+    assert new.id != old.id
+    assert new.online_id == old.online_id
+    assert plan.state.replaced == ()
+
+
+def test_trigger_that_is_turned_on_fills_what_it_asks_for() -> None:
+    """Without batch materialisation nothing was read; with it everything is."""
+    never = applied(example(view={"batch_trigger": BatchTriggerType.NO_BATCH_MATERIALIZATION}))
+    assert [job.period for job in planned(EMPTY, Desired.of(never)).backfills] == [None]
+    plan, jobs = jobs_of(never)
+    assert listed(plan) == [(Action.UPDATE, "clicks")]
+    assert jobs == list(planned(EMPTY, example()).backfills)
+
+
+def test_replaced_generations_are_remembered_until_they_are_many() -> None:
+    """The last that was loaded serves, so that several recreations in a row lose nothing."""
+    state = applied()
+    names = []
+    for number in range(5):
+        names.insert(0, state.view_by_name["clicks"].id)
+        schema = [*SCHEMA, Field(f"x{number}", Int64)]
+        state = planned(state, example(source={"schema": schema}), f"{number} ").state
+    assert [one.view.id for one in state.replaced] == names[:3]
+    assert {one.source.id for one in state.replaced} == {state.sources[0].id}
+    assert [len(one.source.columns) for one in state.replaced] == [4, 4, 4]
+    assert planned(state, Desired()).state.replaced == ()
+
+
+@pytest.mark.parametrize(("before", "after"), [(Int64, String), (Int64, Float64)])
+def test_column_of_a_source_keeps_its_type(before: Any, after: Any) -> None:
+    """Pushed records keep what they have; one that is new, or of a new source, has any type."""
+    first = applied(example(source={"schema": [*SCHEMA, Field("x", before)]}))
+    changed = example(source={"schema": [*SCHEMA, Field("x", after)]})
+    with pytest.raises(DefinitionError, match=f"`x` would change from Int64 to {after}"):
+        planned(first, changed)
+    development = msgspec.structs.replace(first, live=False)
+    assert not planned(development, changed).is_empty
+
+
+def test_plan_shows_the_jobs_as_they_are() -> None:
+    """How many, from when to when, to which store."""
+    view = {"feature_start_time": datetime(2022, 12, 1), "batch_schedule": DAY}
+    lines = list(render_plan(planned(EMPTY, example(view=view))))
+    begin = next(n for n, line in enumerate(lines) if "materialization:" in line)
+    assert lines[begin : begin + 4] == [
+        "    materialization: 9 backfills, 1 recurring batch job",
+        "    > backfill:      7 Backfill jobs from 2022-12-01 00:00:00 UTC to "
+        "2022-12-26 00:00:00 UTC writing to the Offline Store",
+        "                     2 Backfill jobs from 2022-12-26 00:00:00 UTC to "
+        "2023-01-03 00:00:00 UTC writing to both the Online and Offline Store",
+        "    > incremental:   1 Recurring Batch job scheduled every 1 day writing to both the "
+        "Online and Offline Store",
+    ]
 
 
 def test_backfill_without_batch_rows_takes_pushed_records() -> None:
@@ -400,9 +513,10 @@ def test_development_workspace_starts_no_job() -> None:
 def test_restored_version_keeps_what_is_the_same() -> None:
     """Identical views keep their generation; those that differ get new ones."""
     first = applied(example())
-    second = planned(first, example(view={"ttl": DAY}), "b").state
+    keyed = example(source={"stream_config": PushConfig(event_key="clicked")})
+    second = planned(first, keyed, "b").state
     plan = planned(second, Desired.of(first), "c")
-    assert listed(plan) == [(Action.RECREATE, "clicks")]
+    assert listed(plan) == [(Action.UPDATE, "impressions"), (Action.RECREATE, "clicks")]
     restored = plan.state
     assert restored.version == 4
     assert restored.view_by_name["clicks"].id not in (
@@ -505,7 +619,11 @@ def test_ids_change_exactly_with_creation(one: Desired, other: Desired) -> None:
     plan = planned(before, one, "b")
     new = {name for action, name in listed(plan) if action in (Action.CREATE, Action.RECREATE)}
     for view in plan.state.views:
-        assert view.id.startswith("b") == (view.name in new)
-        assert (view.since_version == plan.state.version) == (view.name in new)
+        old = before.view_by_name.get(view.name)
+        has_new_table = old is not None and view.offline and not old.offline
+        is_new = view.name in new or has_new_table
+        assert view.id.startswith("b") == is_new
+        is_filled = is_new or old is None or view.online_id != old.online_id
+        assert (view.since_version == plan.state.version) == is_filled
     used = [view.id for view in plan.state.views] + [source.id for source in plan.state.sources]
     assert len(set(used)) == len(used)
