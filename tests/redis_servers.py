@@ -51,6 +51,11 @@ class RedisServer:
         """A client that may do anything."""
         return redis.Redis(port=self.port, password=self._password, protocol=2)
 
+    @property
+    def process(self) -> subprocess.Popen[bytes] | None:
+        """The process; None after `stop`."""
+        return self._process
+
     def start(self) -> None:
         """Start, or start again on the same data."""
         self._process = subprocess.Popen(

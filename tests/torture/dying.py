@@ -1,5 +1,5 @@
 """
-A process that ends itself: at a named point, the n-th time it is there.
+A process that ends itself, or another one: at a named point, the n-th time it is there.
 """
 
 from __future__ import annotations
@@ -21,23 +21,25 @@ class Death(NamedTuple):
     Args:
         point: At which point.
         number: The first, second … time.
+        victim: The process that ends; 0: the one that is there, with its whole group.
     """
 
     point: Point
     number: int
+    victim: int = 0
 
     def environ(self) -> dict[str, str]:
         """What the process that shall end so is started with."""
-        return {VARIABLE: f"{self.point.name}:{self.number}"}
+        return {VARIABLE: f"{self.point.name}:{self.number}:{self.victim}"}
 
 
 def arm_from(environ: Mapping[str, str]) -> None:
-    """Arm this process if its environment says so; it takes its whole process group with it."""
+    """Arm this process if its environment says so."""
     told = environ.get(VARIABLE)
     if not told:
         return
-    name, _, number = told.partition(":")
-    death = Death(Point[name], int(number))
+    name, number, victim = told.split(":")
+    death = Death(Point[name], int(number), int(victim))
     lock, seen = Lock(), 0
 
     def act(point: Point) -> None:
@@ -47,6 +49,13 @@ def arm_from(environ: Mapping[str, str]) -> None:
         with lock:
             seen += 1
             if seen == death.number:
-                os.killpg(os.getpgid(0), signal.SIGKILL)
+                _kill(death.victim)
 
     arm(act)
+
+
+def _kill(victim: int) -> None:
+    if victim:
+        os.kill(victim, signal.SIGKILL)
+    else:
+        os.killpg(os.getpgid(0), signal.SIGKILL)

@@ -107,6 +107,7 @@ class Fault:
         disk_bytes: The store has a disk of its own.
         prefilled: Batches that are in the push table before.
         job: The job that ends at the point, instead of a service.
+        is_redis: Redis ends when the first service is at the point.
     """
 
     name: str
@@ -119,6 +120,7 @@ class Fault:
     disk_bytes: int | None = None
     prefilled: int = 0
     job: str = ""
+    is_redis: bool = False
 
     @property
     def needs_spark(self) -> bool:
@@ -221,6 +223,16 @@ def redis_is_killed(play: Play) -> bool:
     play.pause(0.05, 0.5)
     play.stage.redis.start()
     return True
+
+
+def redis_dies_at_a_point(play: Play) -> bool:
+    """When a service has logged what it has not offered."""
+    server = play.stage.redis
+    has_died = play.wait(lambda: server.process is None or server.process.poll() is not None)
+    server.stop()
+    play.pause(0, 0.3)
+    server.start()
+    return has_died
 
 
 def redis_is_killed_in_a_script(play: Play) -> bool:
@@ -382,7 +394,7 @@ FAST = (
         prefilled=90,
     ),
     *(
-        Fault(f"maintenance: {point.value}", maintenance_dies, point, 1, prefilled=20, job="care")
+        Fault(f"maintenance: {point.value}", maintenance_dies, point, 1, prefilled=12, job="care")
         for point in (
             Point.JOINED_WRITTEN,
             Point.JOINED,
@@ -396,6 +408,17 @@ FAST = (
         redis_is_killed_in_a_script,
         kept=(True, False),
         trust=_STALE,
+    ),
+    *(
+        Fault(
+            f"Redis: killed {point.value}",
+            redis_dies_at_a_point,
+            point,
+            kept=(True, False),
+            trust=_STALE,
+            is_redis=True,
+        )
+        for point in (Point.BEFORE_SCRIPT, Point.EVENTS_OFFERED)
     ),
     Fault("Redis: frozen", redis_is_frozen, trust=Trust(memory=False)),
     Fault("Redis: emptied", redis_is_emptied, trust=Trust(memory=False)),

@@ -29,12 +29,12 @@ from tecton.spark.training import features_for_events
 from tecton.timestamps import from_micros
 from tests.torture.checker import Checker, Kind, Violation
 from tests.torture.load import HOUR
-from tests.torture.stage import Stage
+from tests.torture.stage import JAVA_OPTIONS, Stage
 
 
 def open_session() -> SparkSession:
     """A session as the tests have it."""
-    os.environ.setdefault("JDK_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
+    os.environ.setdefault("JDK_JAVA_OPTIONS", JAVA_OPTIONS)
     session = get_session(os.environ, "1g")
     session.conf.set("spark.sql.shuffle.partitions", "2")
     quiet(session)

@@ -199,7 +199,7 @@ def _play(played: Play, plan: Plan, spark: Callable[[], SparkSession] | None) ->
         played.prefilled += stage.fill_log(fault.prefilled)
     if fault.job == "frontfill":
         _run_due(stage, spark)
-    stage.start({0: plan.death} if plan.death and not fault.job else {})
+    stage.start(_deaths(stage, plan))
     for client in played.clients:
         client.start()
     has_happened = fault.act(played)
@@ -211,6 +211,15 @@ def _play(played: Play, plan: Plan, spark: Callable[[], SparkSession] | None) ->
     if not _settle(stage):
         played.violations.append(Violation(Kind.DIVERGED, "the services do not come to rest"))
     return has_happened
+
+
+def _deaths(stage: Stage, plan: Plan) -> dict[int, Death]:
+    """Which services end, or end Redis, by themselves."""
+    if plan.death is None or plan.fault.job:
+        return {}
+    server = stage.redis.process
+    victim = server.pid if server and plan.fault.is_redis else 0
+    return {0: plan.death._replace(victim=victim)}
 
 
 def _run_due(stage: Stage, spark: Callable[[], SparkSession] | None) -> None:

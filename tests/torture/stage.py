@@ -38,6 +38,9 @@ from tests.torture.disk import Disk
 from tests.torture.dying import Death
 from tests.torture.service import CLOCK
 
+JAVA_OPTIONS = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
+"""For a JVM that lives for seconds."""
+
 BATCH_N = 10**9
 """The values of batch rows begin here."""
 
@@ -155,6 +158,7 @@ class Stage:
             "TECTON_STORE": str(self.store),
             "TECTON_REDIS_URL": self.redis.url,
             "PYSPARK_PYTHON": sys.executable,
+            "JDK_JAVA_OPTIONS": JAVA_OPTIONS,
         }
 
     def start(self, deaths: Mapping[int, Death]) -> None:
