@@ -21,7 +21,7 @@ from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST, genera
 from ingest_api.log import seconds_taken
 from tecton.errors import TectonError
 from tecton.ingest import ViewCount
-from tecton.stores import LogEntry, PushLog
+from tecton.stores import LogEntry, PushLog, StagedBatch
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
@@ -213,6 +213,7 @@ class _WatchedLog:
     def __init__(self, log: PushLog, counted: _Counted) -> None:
         self._log = log
         self._counted = counted
+        self._staging: dict[int, float] = {}
 
     @property
     def name(self) -> str:
@@ -222,13 +223,34 @@ class _WatchedLog:
     def last_batch(self) -> int:
         return self._log.last_batch
 
+    @property
+    def is_far(self) -> bool:
+        return self._log.is_far
+
     def settle(self, now: datetime) -> int:
         return self._log.settle(now)
 
-    def append(self, entries: Sequence[LogEntry], accepted_at: datetime) -> None:
+    def stage(self, entries: Sequence[LogEntry], accepted_at: datetime) -> StagedBatch:
         began = time.perf_counter()
         try:
-            self._log.append(entries, accepted_at)
+            staged = self._log.stage(entries, accepted_at)
+        except TectonError:
+            self._counted.commit_failures.inc()
+            raise
+        self._staging[staged.batch_no] = time.perf_counter() - began
+        return staged
+
+    def append(
+        self,
+        entries: Sequence[LogEntry],
+        accepted_at: datetime,
+        staged: StagedBatch | None = None,
+    ) -> None:
+        # What a staged batch has waited for its turn is no part of its commit.
+        before = self._staging.pop(staged.batch_no, 0.0) if staged else 0.0
+        began = time.perf_counter() - before
+        try:
+            self._log.append(entries, accepted_at, staged)
         except TectonError:
             self._counted.commit_failures.inc()
             raise

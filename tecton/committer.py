@@ -1,9 +1,10 @@
 """
-The one thread that writes a workspace's push log, and then the online store.
+What writes a workspace's push log, and then the online store: one batch after the other.
 
 Requests that wait together share one commit. Batches reach the online store in the order of
 their numbers; what the log holds and the online store lacks is offered again before anything
-else is done.
+else is done. Of a log that is far away the file of the next batch is put while the entry of the
+one before is: a commit then takes as long as the longer of the two.
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from datetime import datetime
-from queue import SimpleQueue
-from threading import Lock, Thread
+from functools import partial
+from queue import Queue, SimpleQueue
+from threading import Lock, Semaphore, Thread
 from typing import NamedTuple
 
 from tecton.applied import WorkspaceState, workspace_of_log
@@ -24,7 +26,7 @@ from tecton.functions.transformation import FunctionRunner, NoFunctions
 from tecton.logged import replaced_rows, rows_of
 from tecton.rows import FeatureRow, Record
 from tecton.sequences import take_sequences
-from tecton.stores import Erasures, LogEntry, OnlineStore, PushLog
+from tecton.stores import Erasures, LogEntry, OnlineStore, PushLog, StagedBatch
 from tecton.tail import replay_tail
 from tecton.timestamps import micros_of
 
@@ -42,8 +44,33 @@ class _Waiting(NamedTuple):
     done: Future[None]
 
 
+class _Batch(NamedTuple):
+    """A group that has its sequences and its number in a log.
+
+    Args:
+        group: The requests.
+        log: The log.
+        number: Of the batch.
+        entries: Of each request.
+        last: The greatest sequence.
+        at: When it was accepted, UTC.
+    """
+
+    group: Sequence[_Waiting]
+    log: PushLog
+    number: int
+    entries: Sequence[Sequence[LogEntry]]
+    last: int
+    at: datetime
+
+    @property
+    def all(self) -> list[LogEntry]:
+        """The entries of all requests."""
+        return list(itertools.chain.from_iterable(self.entries))
+
+
 class Committer:
-    """Takes records from many threads and commits them from one.
+    """Takes records from many threads and commits them one batch after the other.
 
     Args:
         open_log: Takes the log over.
@@ -85,6 +112,11 @@ class Committer:
         self._closed = False
         self._log: PushLog | None = None
         self._last_sequence = 0
+        self._number = 0
+        self._staged: Queue[tuple[_Batch, StagedBatch] | None] = Queue()
+        self._turn = Semaphore()
+        self._is_turn_given = False
+        self._appender: Thread | None = None
         self._thread = Thread(target=self._run, name="committer", daemon=True)
         self._thread.start()
 
@@ -134,6 +166,9 @@ class Committer:
             self._closed = True
             self._queue.put(None)
         self._thread.join()
+        if self._appender is not None:
+            self._staged.put(None)
+            self._appender.join()
         if self._log is not None:
             self._log.close()
 
@@ -147,10 +182,56 @@ class Committer:
 
     def _run(self) -> None:
         while (first := self._queue.get()) is not None:
+            # A group is made up as late as can be, so that as many as can be share its commit.
+            self._turn.acquire()
             group, is_last = self._gather(first)
-            self._serve(group)
+            log = self._log
+            if log is not None and log.is_far and any(waiting.records for waiting in group):
+                self._stage(log, group)
+            else:
+                self._staged.join()
+                self._answer(group, partial(self._commit, group))
+                self._turn.release()
             if is_last:
                 return
+
+    def _stage(self, log: PushLog, group: Sequence[_Waiting]) -> None:
+        """Put the file of the next batch; its entry is another thread's, which then gives turns."""
+        try:
+            batch = self._numbered(log, group, self._number)
+            staged = log.stage(batch.all, batch.at)
+        except Exception as exc:  # noqa: BLE001  # handed to every waiting request, which raises it
+            _tell(group, exc)
+            self._turn.release()
+            return
+        if self._appender is None:
+            self._appender = Thread(target=self._append_staged, name="appender", daemon=True)
+            self._appender.start()
+        self._staged.put((batch, staged))
+
+    def _append_staged(self) -> None:
+        while (item := self._staged.get()) is not None:
+            batch, staged = item
+            self._is_turn_given = False
+            self._answer(batch.group, partial(self._append, batch, staged))
+            self._give_turn(self._log.last_batch + 1 if self._log is not None else 0)
+            self._staged.task_done()
+
+    def _append(self, batch: _Batch, staged: StagedBatch) -> None:
+        """Append a batch that is staged, or do it all again if the log did not go on to it."""
+        log = self._ready_log()
+        if log is not batch.log or log.last_batch + 1 != batch.number:
+            self._commit(batch.group)
+            return
+        self._give_turn(batch.number + 1)
+        self._write(batch, staged)
+
+    def _give_turn(self, number: int) -> None:
+        """Let the next batch be staged, once for each that was, with this number."""
+        if not self._is_turn_given:
+            self._is_turn_given = True
+            self._number = number
+            self._turn.release()
 
     def _gather(self, first: _Waiting) -> tuple[list[_Waiting], bool]:
         """All that wait now, up to a bound, and whether the end was among them."""
@@ -163,36 +244,37 @@ class Committer:
             count += len(waiting.records)
         return group, False
 
-    def _serve(self, group: Sequence[_Waiting]) -> None:
-        failure: BaseException | None = None
+    def _answer(self, group: Sequence[_Waiting], commit: Callable[[], None]) -> None:
+        """Commit, and tell those who wait what became of it."""
+        failure: Exception | None = None
         try:
-            self._commit_somewhere(group)
+            self._do_somewhere(group, commit)
         except Exception as exc:  # noqa: BLE001  # handed to every waiting request, which raises it
             failure = exc
-        for waiting in group:
-            if failure is None:
-                waiting.done.set_result(None)
-            else:
-                waiting.done.set_exception(failure)
+        _tell(group, failure)
 
-    def _commit_somewhere(self, group: Sequence[_Waiting]) -> None:
+    def _do_somewhere(self, group: Sequence[_Waiting], commit: Callable[[], None]) -> None:
         """Commit in this process's log, or in another one where that was taken over."""
         try:
-            self._commit(group)
+            commit()
         except WriterFenced:
             # Then nothing of the group was written: the entry is the last thing that is put.
             if not self._change_slot():
                 raise
             self._log = None
-            self._commit_somewhere(group)
+            self._do_somewhere(group, partial(self._commit, group))
 
     def _commit(self, group: Sequence[_Waiting]) -> None:
         log = self._ready_log()
-        total = sum(len(waiting.records) for waiting in group)
-        if not total:
-            return
+        if any(waiting.records for waiting in group):
+            self._write(self._numbered(log, group, log.last_batch + 1))
+        self._number = log.last_batch + 1
+
+    def _numbered(self, log: PushLog, group: Sequence[_Waiting], number: int) -> _Batch:
+        """A group with new sequences."""
         reach(Point.QUEUED)
         now = self._clock()
+        total = sum(len(waiting.records) for waiting in group)
         first = take_sequences(
             self._online,
             workspace_of_log(log.name),
@@ -201,16 +283,27 @@ class Committer:
             self._last_sequence,
             self._logged,
         )
-        last = self._last_sequence = first + total - 1
+        last = first + total - 1
+        self._saw(last)
         reach(Point.RESERVED)
-        previous = log.last_batch
-        entries = _numbered(group, first, previous + 1)
-        log.append(list(itertools.chain.from_iterable(entries)), now)
+        return _Batch(group, log, number, _entries(group, first, number), last, now)
+
+    def _write(self, batch: _Batch, staged: StagedBatch | None = None) -> None:
+        """Append a batch that is the log's next one, and offer its rows."""
+        log = batch.log
+        if staged is None:
+            log.append(batch.all, batch.at)
+        else:
+            log.append(batch.all, batch.at, staged)
         reach(Point.BEFORE_SCRIPT)
-        rows = self._rows(group, entries)
-        if not self._online.apply(log.name, previous, previous + 1, rows, last):
+        rows = self._rows(batch.group, batch.entries)
+        if not self._online.apply(log.name, batch.number - 1, batch.number, rows, batch.last):
             self._replay(log)
         reach(Point.AFTER_SCRIPT)
+
+    def _saw(self, sequence: int) -> None:
+        with self._lock:
+            self._last_sequence = max(self._last_sequence, sequence)
 
     def _rows(
         self, group: Sequence[_Waiting], entries: Sequence[Sequence[LogEntry]]
@@ -254,10 +347,19 @@ class Committer:
             log.read_after(applied),
             served,
         )
-        self._last_sequence = max(self._last_sequence, replayed)
+        self._saw(replayed)
 
 
-def _numbered(group: Sequence[_Waiting], first: int, batch_no: int) -> list[list[LogEntry]]:
+def _tell(group: Sequence[_Waiting], failure: Exception | None) -> None:
+    """Let go of those who wait for a commit."""
+    for waiting in group:
+        if failure is None:
+            waiting.done.set_result(None)
+        else:
+            waiting.done.set_exception(failure)
+
+
+def _entries(group: Sequence[_Waiting], first: int, batch_no: int) -> list[list[LogEntry]]:
     """The log entries of each request of a group, in the order of acceptance."""
     sequences = itertools.count(first)
     return [

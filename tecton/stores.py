@@ -55,6 +55,18 @@ class Aggregated(NamedTuple):
     values: Mapping[str, Any]
 
 
+class StagedBatch(NamedTuple):
+    """A batch of which only the log's entry is still to be put.
+
+    Args:
+        batch_no: Its number.
+        entry: The entry.
+    """
+
+    batch_no: int
+    entry: bytes
+
+
 class PushLog(Protocol):
     """The push table of one writer in one workspace; only its owner appends.
 
@@ -68,6 +80,10 @@ class PushLog(Protocol):
     @property
     def last_batch(self) -> int:
         """The number of the newest batch, 0 for none."""
+
+    @property
+    def is_far(self) -> bool:
+        """Does a commit wait for a network, so that it is worth while to stage the next one?"""
 
     def settle(self, now: datetime) -> int:
         """
@@ -83,13 +99,27 @@ class PushLog(Protocol):
             WriterFenced: Another process has opened the log since.
         """
 
-    def append(self, entries: Sequence[LogEntry], accepted_at: datetime) -> None:
+    def stage(self, entries: Sequence[LogEntry], accepted_at: datetime) -> StagedBatch:
+        """
+        Put all of a batch but what makes it one of the log.
+
+        May be called while another thread appends the batch before. What is staged and never
+        appended is missed by nobody.
+        """
+
+    def append(
+        self,
+        entries: Sequence[LogEntry],
+        accepted_at: datetime,
+        staged: StagedBatch | None = None,
+    ) -> None:
         """
         Make one batch durable; when it returns, power may fail.
 
         Args:
             entries: All of the batch after the one that `settle` answered, and numbered so.
             accepted_at: UTC; decides the partition.
+            staged: What `stage` gave for these very arguments.
 
         Raises:
             WriterFenced: Another process has opened the log since.

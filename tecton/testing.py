@@ -41,6 +41,7 @@ from tecton.stores import (
     Job,
     LogEntry,
     Run,
+    StagedBatch,
     Stored,
 )
 from tecton.tombstones import accepted_micros
@@ -395,6 +396,7 @@ class InMemoryPushLog:
         self.name = name
         self.batches: list[list[LogEntry]] = []
         self.is_down = False
+        self.is_far = False
 
     @property
     def last_batch(self) -> int:
@@ -410,7 +412,16 @@ class InMemoryPushLog:
         """Nothing is ever unknown here."""
         return self.last_batch
 
-    def append(self, entries: Sequence[LogEntry], accepted_at: datetime) -> None:
+    def stage(self, entries: Sequence[LogEntry], accepted_at: datetime) -> StagedBatch:
+        """Nothing is kept."""
+        return StagedBatch(entries[0].batch_no, b"")
+
+    def append(
+        self,
+        entries: Sequence[LogEntry],
+        accepted_at: datetime,
+        staged: StagedBatch | None = None,
+    ) -> None:
         """Keep one batch."""
         if self.is_down:
             raise StoreUnavailable("the push log is down")

@@ -47,6 +47,11 @@ class Documents:
         self._inode: tuple[int, int] | None = None
 
     @property
+    def is_far(self) -> bool:
+        """Is it no folder, so that every request waits for a network?"""
+        return self._folder is None
+
+    @property
     def _store(self) -> obstore.store.ObjectStore:
         if self._opened is None:
             if self._folder is None:

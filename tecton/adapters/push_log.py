@@ -13,7 +13,7 @@ import io
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NoReturn
 
 import msgspec
 import pyarrow as pa
@@ -27,7 +27,7 @@ from tecton.adapters.push_tables import log_path, read_batches, sequence_app
 from tecton.applied import WorkspaceState, push_log_name, push_path
 from tecton.errors import StoreUnavailable, WriterFenced
 from tecton.failpoints import Point, reach
-from tecton.stores import LogEntry
+from tecton.stores import LogEntry, StagedBatch
 
 CHECKPOINT_EVERY = 100
 """Versions between checkpoints: a cold read of 300 small commits takes Spark over 10 s."""
@@ -56,13 +56,6 @@ _CONFIGURATION = {
 }
 
 
-class _Pending(NamedTuple):
-    """A commit whose outcome is not known yet."""
-
-    entry: bytes
-    batch_no: int
-
-
 class DeltaPushLog:
     """`stores.PushLog` on a Delta table of the store; made by `open`."""
 
@@ -77,7 +70,8 @@ class DeltaPushLog:
         self._version = -1
         self._last_batch = 0
         self._epoch = 0
-        self._pending: _Pending | None = None
+        # A commit whose outcome is not known yet.
+        self._pending: StagedBatch | None = None
         self._verified_at: datetime | None = None
         self._is_fenced = False
 
@@ -114,6 +108,11 @@ class DeltaPushLog:
         """The number of the newest batch, 0 for none."""
         return self._last_batch
 
+    @property
+    def is_far(self) -> bool:
+        """Does a commit wait for a network?"""
+        return self._documents.is_far
+
     def settle(self, now: datetime) -> int:
         """Find out what became of an append that ended without an outcome."""
         if self._is_fenced:
@@ -138,11 +137,27 @@ class DeltaPushLog:
             self._stop()
         self._verified_at = now
 
-    def append(self, entries: Sequence[LogEntry], accepted_at: datetime) -> None:
+    def append(
+        self,
+        entries: Sequence[LogEntry],
+        accepted_at: datetime,
+        staged: StagedBatch | None = None,
+    ) -> None:
         """Make one batch durable."""
         batch_no = self.settle(accepted_at) + 1
         if {entry.batch_no for entry in entries} != {batch_no}:
             raise ValueError(f"the entries must be those of batch {batch_no}")
+        self._pending = staged or self.stage(entries, accepted_at)
+        self._commit(self._pending.entry)
+        self._pending = None
+        self._last_batch = batch_no
+        self._verified_at = accepted_at
+        if self._version % CHECKPOINT_EVERY == 0:
+            self._checkpointer.ask(self._url)
+
+    def stage(self, entries: Sequence[LogEntry], accepted_at: datetime) -> StagedBatch:
+        """Put a batch's file, which nobody reads before its log entry is there."""
+        batch_no = entries[0].batch_no
         partition = accepted_at.date().isoformat()
         name = f"{batch_no:012d}-{uuid.uuid4().hex}.parquet"
         file = f"accepted_date={partition}/{name}"
@@ -150,13 +165,7 @@ class DeltaPushLog:
         self._documents.put_if_absent(file, data)
         reach(Point.PARQUET_WRITTEN)
         entry = self._entry(entries, accepted_at, partition, file, len(data), batch_no)
-        self._pending = _Pending(entry, batch_no)
-        self._commit(entry)
-        self._pending = None
-        self._last_batch = batch_no
-        self._verified_at = accepted_at
-        if self._version % CHECKPOINT_EVERY == 0:
-            self._checkpointer.ask(self._url)
+        return StagedBatch(batch_no, entry)
 
     def read_after(self, batch_no: int) -> Iterator[Sequence[LogEntry]]:
         """The batches above *batch_no*, in order, each whole."""
@@ -209,11 +218,14 @@ class DeltaPushLog:
                 self._version += 1
                 return
             found = self._documents.get(path)
+            if found is None:
+                # Two puts at once may both be refused; to pass by would leave a hole in the log.
+                raise StoreUnavailable(f"{path} of {self._url} is neither put nor there")
             self._version += 1
             if found == entry:
                 # An earlier try of this very put had come through after all.
                 return
-            self._check_fence(found or b"")
+            self._check_fence(found)
         raise StoreUnavailable(f"the push table {self._url} changes too fast to append to")
 
     def _check_fence(self, entry: bytes) -> None:

@@ -167,6 +167,40 @@ def test_unknown_outcome_becomes_known(
     ]
 
 
+def test_staged_batch_is_no_part_of_the_log_until_it_is_appended(log: PushLog) -> None:
+    """It may be staged before the one before it is appended, and never appended at all."""
+    first, second = entries(1, b'{"n":1}'), entries(2, b'{"n":2}')
+    staged = [log.stage(batch, NOW) for batch in (first, second, second)]
+    assert list(log.read_after(0)) == []
+    log.append(first, NOW, staged[0])
+    log.append(second, NOW, staged[1])
+    assert log.settle(NOW) == 2
+    assert list(log.read_after(0)) == [first, second]
+
+
+def test_entry_that_is_refused_and_not_there_is_no_hole(
+    tmp_path: Path, checkpointer: Checkpointer
+) -> None:
+    """S3 may refuse both of two puts that meet: the version is tried again, never passed by."""
+
+    class Contended(Documents):
+        refuses = 0
+
+        def put_if_absent(self, path: str, data: bytes) -> bool:
+            if "_delta_log" in path and self.refuses:
+                self.refuses -= 1
+                return False
+            return super().put_if_absent(path, data)
+
+    documents = Contended(str(table_folder(tmp_path)))
+    log = DeltaPushLog.open(str(tmp_path), STATE, 0, checkpointer, lambda _: documents)
+    documents.refuses = 1
+    with pytest.raises(StoreUnavailable):
+        log.append(entries(1, b"{}"), NOW)
+    log.append(entries(2, b"{}"), NOW)
+    assert [batch[0].batch_no for batch in log.read_after(0)] == [1, 2]
+
+
 def test_wrongly_numbered_entries_are_refused(log: PushLog) -> None:
     """The column `batch_no` and the transaction version can never differ."""
     log.append(entries(1, b"{}"), NOW)
