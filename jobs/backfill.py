@@ -2,9 +2,10 @@
 Load feature views from their batch sources and from what was pushed:
 
     spark-submit jobs/backfill.py --workspace W [--feature-view FV …] [--start TIME --end TIME]
+                                  [--missing]
 
 Without `--feature-view`: every view whose backfill has not ended. With `--start` and `--end` only
-the batch rows of that period are replaced.
+the batch rows of that period are replaced. With `--missing` only what a view lacks is brought.
 """
 
 from __future__ import annotations
@@ -13,11 +14,13 @@ import argparse
 from collections.abc import Iterator
 from functools import partial
 
-from jobs.run import chosen_views, moment, run, wait_until
+from jobs.announced import carry_out_announced
+from jobs.run import Work, add_owner, chosen_views, moment, run, utc_now, wait_until
 from tecton.applied import WorkspaceState
 from tecton.periods import Period
 from tecton.spark.backfill import backfill, needs_backfill, rerun
 from tecton.spark.failures import attempt_all
+from tecton.spark.frontfill import fill
 from tecton.spark.tables import JobStores
 
 
@@ -28,6 +31,10 @@ def main() -> None:
     parser.add_argument("--feature-view", action="append", metavar="FV")
     parser.add_argument("--start", type=moment, metavar="TIME")
     parser.add_argument("--end", type=moment, metavar="TIME", help="exclusive")
+    parser.add_argument(
+        "--missing", action="store_true", help="only what no run has brought, or is lost online"
+    )
+    add_owner(parser)
     arguments = parser.parse_args()
     period = None
     if (arguments.start is None) != (arguments.end is None):
@@ -36,17 +43,27 @@ def main() -> None:
         if arguments.end <= arguments.start:
             parser.error("--end must be after --start")
         period = Period(arguments.start, arguments.end)
-    run(arguments.workspace, partial(_work, names=arguments.feature_view, period=period))
+    names, is_partial = arguments.feature_view, arguments.missing
+    work: Work = partial(_work, names=names, period=period, is_partial=is_partial)
+    if arguments.owner is not None:
+        work = partial(carry_out_announced, at=utc_now())
+    run(arguments.workspace, work, arguments.owner)
 
 
 def _work(
-    stores: JobStores, state: WorkspaceState, names: list[str] | None, period: Period | None
+    stores: JobStores,
+    state: WorkspaceState,
+    names: list[str] | None,
+    period: Period | None,
+    is_partial: bool,
 ) -> Iterator[object]:
     views = chosen_views(state, names)
     if period is not None:
-        return attempt_all([(view.name, rerun(stores, state, view, period)) for view in views])
+        return attempt_all([(view.name, rerun(stores, state, view, [period])) for view in views])
     if not names:
         views = needs_backfill(stores, state, views)
+    if is_partial:
+        return fill(stores, state, views, utc_now(), wait_until)
     return attempt_all([(view.name, backfill(stores, state, view, wait_until)) for view in views])
 
 

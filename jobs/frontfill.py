@@ -2,6 +2,7 @@
 Bring feature views up to date: due periods of batch sources, and what was pushed meanwhile:
 
     spark-submit jobs/frontfill.py --workspace W [--feature-view FV …] [--at TIME] [--maintain]
+                                   [--retry-now]
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ from collections.abc import Iterator
 from datetime import datetime
 from functools import partial
 
-from jobs.maintain import maintain_workspace
-from jobs.run import chosen_views, moment, run, utc_now, wait_until
+from jobs.announced import carry_out_announced
+from jobs.maintain import maintenance
+from jobs.run import Work, add_owner, chosen_views, moment, run, utc_now, wait_until
 from tecton.applied import WorkspaceState
 from tecton.spark.failures import attempt_all
 from tecton.spark.frontfill import frontfill
@@ -30,10 +32,19 @@ def main() -> None:
     parser.add_argument(
         "--maintain", action="store_true", help="maintain the workspace's tables afterwards"
     )
+    parser.add_argument(
+        "--retry-now", action="store_true", help="do not wait between attempts at what fails"
+    )
+    add_owner(parser)
     arguments = parser.parse_args()
     at = arguments.at or utc_now()
-    work = partial(_work, names=arguments.feature_view, at=at, is_maintained=arguments.maintain)
-    run(arguments.workspace, work)
+    names, is_patient = arguments.feature_view, not arguments.retry_now
+    work: Work = partial(
+        _work, names=names, at=at, is_maintained=arguments.maintain, is_patient=is_patient
+    )
+    if arguments.owner is not None:
+        work = partial(carry_out_announced, at=at)
+    run(arguments.workspace, work, arguments.owner)
 
 
 def _work(
@@ -42,12 +53,14 @@ def _work(
     names: list[str] | None,
     at: datetime,
     is_maintained: bool,
+    is_patient: bool,
 ) -> Iterator[object]:
-    reports = frontfill(stores, state, chosen_views(state, names), at, wait_until)
+    views = chosen_views(state, names)
+    reports = frontfill(stores, state, views, at, wait_until, is_patient)
     if not is_maintained:
         return reports
     # Neither keeps the other from being done; whichever fails, the job says so in the end.
-    return attempt_all([("", reports), ("maintenance", maintain_workspace(stores, state))])
+    return attempt_all([("", reports), ("", maintenance(stores, state))])
 
 
 if __name__ == "__main__":

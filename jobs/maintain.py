@@ -15,10 +15,13 @@ from pathlib import Path
 from jobs.run import run
 from tecton.applied import WorkspaceState
 from tecton.bootstrap import Backend
-from tecton.errors import TectonError
+from tecton.due import new_run
+from tecton.errors import JobTaken, TectonError
+from tecton.leftovers import Ledger
 from tecton.settings import Settings
 from tecton.spark.maintain import maintain
 from tecton.spark.tables import JobStores
+from tecton.stores import MAINTENANCE, Run
 
 
 def main() -> None:
@@ -47,12 +50,45 @@ def maintain_workspace(stores: JobStores, state: WorkspaceState) -> Iterator[obj
     Yields:
         Reports.
     """
-    return maintain(stores, _backend().care, state, _states())
+    backend = _backend()
+    return maintain(stores, backend.care, state, _states(), Ledger(backend.registry))
+
+
+def maintenance(stores: JobStores, state: WorkspaceState) -> Iterator[object]:
+    """
+    Maintain a workspace's tables, as a job of its own.
+
+    Args:
+        stores: What the job works on.
+        state: The workspace.
+
+    Yields:
+        Reports.
+
+    Raises:
+        JobTaken: Another job is at it.
+    """
+    wanted = new_run(state, None, MAINTENANCE, stores.clock())
+    announced = stores.journal.announce(state.folder, lambda _: [wanted])
+    if announced.refused:
+        raise JobTaken("; ".join(announced.refused))
+    [run] = announced.runs
+    return maintain_recorded(stores, state, run)
+
+
+def maintain_recorded(stores: JobStores, state: WorkspaceState, run: Run) -> Iterator[object]:
+    """Maintain a workspace's tables, as the attempt that was announced."""
+    with stores.journal.carry_out(run) as work:
+        reports = []
+        for report in maintain_workspace(stores, state):
+            reports.append(str(report))
+            yield report
+        work.done(run, "; ".join(reports))
 
 
 def _run(name: str) -> int:
     try:
-        run(name, maintain_workspace)
+        run(name, maintenance)
     except SystemExit as exc:
         # The other workspaces get their turn.
         return int(exc.code or 0)

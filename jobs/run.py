@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -13,34 +14,42 @@ from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
 
-from tecton.applied import AppliedView, WorkspaceState
-from tecton.bootstrap import Backend, open_online
+from tecton.applied import AppliedView, WorkspaceState, new_id
+from tecton.bootstrap import Backend, open_online, whoami
 from tecton.errors import JobFailed, NotFound
 from tecton.functions.transformation import turned_off
 from tecton.locations import BatchRules
 from tecton.settings import Settings
 from tecton.spark.failures import FAILURES, one_line
-from tecton.spark.session import get_session, quiet
+from tecton.spark.session import cancel_work, get_session, mark_work, quiet
 from tecton.spark.tables import JobStores
 from tecton.timestamps import from_micros, parse_rfc3339
 
 Work = Callable[[JobStores, WorkspaceState], Iterator[object]]
 
 
-def run(workspace: str, work: Work) -> None:
+def run(workspace: str, work: Work, owner: str | None = None) -> None:
     """
     Do a job's work in a workspace and print a line for each report; ends the process.
 
     Args:
         workspace: Its name.
         work: Yields reports.
+        owner: Who has announced the attempts that the work carries out; None: it announces them.
     """
+    # Told to end, it says so in the records.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         backend = Backend(Settings.from_env(os.environ, Path.cwd()))
         state = _state(backend, workspace)
-        for report in work(_stores(backend, state), state):
-            # At once: whoever started the job shows its progress.
-            print(report, flush=True)
+        stores = _stores(backend, state, owner or new_id())
+        with stores.journal.alive(state.folder, partial(cancel_work, stores.spark, stores.owner)):
+            for report in work(stores, state):
+                # At once: whoever started the job shows its progress.
+                print(report, flush=True)
+        stores.journal.give_up(state.folder, "the job ended before it came to this")
+    except KeyboardInterrupt:
+        sys.exit("error: the job was interrupted")
     except FAILURES as exc:
         sys.stdout.flush()
         print(f"error: {one_line(exc)}", file=sys.stderr, flush=True)
@@ -72,6 +81,13 @@ def chosen_views(state: WorkspaceState, names: list[str] | None) -> list[Applied
     return views
 
 
+def add_owner(parser: argparse.ArgumentParser) -> None:
+    """Let whoever starts the job say under which name it has announced what shall be done."""
+    parser.add_argument(
+        "--owner", metavar="ID", help="carry out what was announced under this id, nothing else"
+    )
+
+
 def moment(text: str) -> datetime:
     """An argument that is a time, RFC 3339 with an offset."""
     micros = parse_rfc3339(text)
@@ -100,15 +116,27 @@ def _state(backend: Backend, workspace: str) -> WorkspaceState:
     return state if backend.settings.functions else turned_off(state)
 
 
-def _stores(backend: Backend, state: WorkspaceState) -> JobStores:
+def _stores(backend: Backend, state: WorkspaceState, owner: str) -> JobStores:
     settings = backend.settings
     spark = get_session(os.environ, settings.spark_memory)
     quiet(spark)
+    mark_work(spark, owner)
     # A job without online views must not need Redis.
     url = backend.redis_url if any(view.online for view in state.views) else ""
     opens = partial(open_online, url)
     rules = BatchRules(settings.batch_roots, settings.max_key_bytes)
     logs, runs = backend.delta_logs, backend.runs
     return JobStores(
-        spark, settings.store, logs, runs, opens, utc_now, rules=rules, erasures=backend.erasures
+        spark,
+        settings.store,
+        logs,
+        runs,
+        opens,
+        utc_now,
+        rules=rules,
+        erasures=backend.erasures,
+        claims=backend.claims,
+        owner=owner,
+        who=whoami(os.environ),
+        log=settings.job_log or spark.conf.get("spark.app.id", "") or "",
     )

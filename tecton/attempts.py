@@ -135,6 +135,23 @@ class Standings:
         return standing if Task.of(last) == task else standing._replace(run_id="")
 
 
+def jobs_of(attempts: Iterable[Run]) -> list[list[Run]]:
+    """
+    The attempts of each job, in order; jobs in the order in which they began.
+
+    A backfill whose runs are recorded one by one is told by these.
+    """
+    jobs: dict[tuple[object, ...], list[Run]] = {}
+    for run in attempts:
+        jobs.setdefault((run.run_id,) if run.run_id else tuple(run), []).append(run)
+    told = {str(key[0]).partition(".")[0] for key in jobs if "." in str(key[0])}
+    return [
+        sorted(runs, key=lambda run: run.attempt)
+        for runs in jobs.values()
+        if not (runs[-1].state == SUCCESS and runs[-1].run_id in told)
+    ]
+
+
 def next_attempt_at(attempts: Sequence[Run]) -> datetime | None:
     """
     When a job is tried again.
@@ -146,7 +163,7 @@ def next_attempt_at(attempts: Sequence[Run]) -> datetime | None:
         None if it is not, because it runs, has ended well, was cancelled or failed too often.
     """
     last = max(attempts, key=lambda run: run.attempt)
-    if last.state != FAILURE or last.attempt >= MOST_ATTEMPTS:
+    if last.state != FAILURE or last.attempt >= MOST_ATTEMPTS or not last.is_retried:
         return None
     return last.ended + wait_after(last.attempt)
 
@@ -174,7 +191,7 @@ def _standing(last: Run, now: datetime, since: datetime | None) -> Standing:
         return Standing("cancelled", last.run_id, last.attempt)
     if last.state == SUCCESS or (since is not None and last.started < since):
         return NEW
-    if last.attempt >= MOST_ATTEMPTS:
+    if last.attempt >= MOST_ATTEMPTS or not last.is_retried:
         return Standing("given up", last.run_id, last.attempt)
     at = last.ended + wait_after(last.attempt)
     state = "due" if now >= at else "waiting"

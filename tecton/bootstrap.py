@@ -4,6 +4,10 @@ Settings → stores, wired once per process. Never imports Spark; adapters load 
 
 from __future__ import annotations
 
+import os
+import pwd
+import socket
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -203,3 +207,13 @@ def open_online(redis_url: str) -> OnlineStore:
         redis_url: What `Backend.redis_url` of the job's driver says.
     """
     return Backend(Settings(store="", redis_url=redis_url)).online
+
+
+def whoami(environ: Mapping[str, str]) -> str:
+    """User, host and process, for people who read who does what."""
+    try:
+        user = pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        # Containers run under ids that no table knows.
+        user = environ.get("USER") or f"uid {os.getuid()}"
+    return f"{user} on {socket.gethostname()}, process {os.getpid()}"

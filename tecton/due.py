@@ -7,19 +7,21 @@ A message can be lost; what is derived is due again until it is recorded as done
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from tecton.applied import AppliedView, WorkspaceState, offline_path, push_path
-from tecton.attempts import Standings, Task
+from tecton.attempts import Standings, Task, jobs_of
 from tecton.names import path_of
 from tecton.periods import Period, backfill_period, due_periods, floor_to
 from tecton.stores import (
     BACKFILL,
+    FAILURE,
     MAINTENANCE,
     PERIOD,
     PUSHED,
+    REFILL,
     RUNNING,
     SUCCESS,
     DeltaLogs,
@@ -54,7 +56,8 @@ class Question(NamedTuple):
         at: Decides which periods have ended.
         now: The time; decides what is tried again.
         lost: Ids of views that the online store has lost.
-        takes_pushed: Says of a view with an offline table whether to bring it what was pushed.
+        takes_pushed: Says of a view with an offline table whether to bring it what was pushed;
+            None: yes.
         is_patient: Wait between attempts, and give up after the last.
         is_maintained: Shall maintenance be among it?
     """
@@ -64,7 +67,7 @@ class Question(NamedTuple):
     at: datetime
     now: datetime
     lost: frozenset[str] = frozenset()
-    takes_pushed: IsDue = lambda view, attempts: True
+    takes_pushed: IsDue | None = None
     is_patient: bool = True
     is_maintained: bool = False
 
@@ -88,23 +91,42 @@ def due(question: Question, attempts: Sequence[Run]) -> Due:
     return Due(runs, notes)
 
 
-def takes_pushed_when_due(logs: DeltaLogs, state: WorkspaceState, at: datetime) -> IsDue:
+def has_period_ended(view: AppliedView, attempts: Iterable[Run], at: datetime) -> bool:
+    """Has a period of the schedule ended since a view was brought what was pushed?"""
+    return floor_to(view.batch_schedule, at) > pushed_until(view, attempts)
+
+
+def behind(logs: DeltaLogs, state: WorkspaceState, views: Iterable[AppliedView]) -> frozenset[str]:
     """
-    What was pushed is due when a period of the schedule has ended since the last run, and there
-    is something.
+    Ids of those views whose offline table lacks pushed records.
 
     Args:
         logs: Say what was pushed and what an offline table has taken of it.
         state: The workspace.
-        at: Decides which periods have ended.
+        views: Which of its views.
     """
-    writers = logs.folders(push_path(state))
+    last: dict[str, int] = {}
+    for writer in logs.folders(push_path(state)):
+        table = f"{push_path(state)}/{path_of(writer)}"
+        version = logs.version(table)
+        if version is not None:
+            last[writer] = logs.transaction(table, version, f"push-{writer}")
+    return frozenset(view.id for view in views if last and _lacks(logs, state, view, last))
 
-    def is_due(view: AppliedView, attempts: Sequence[Run]) -> bool:
-        has_ended = floor_to(view.batch_schedule, at) > pushed_until(view, attempts)
-        return has_ended and bool(writers) and _lacks(logs, state, view, writers)
 
-    return is_due
+def nothing_pushed(state: WorkspaceState, view: AppliedView, at: datetime, now: datetime) -> Run:
+    """What to record where a period has ended in which nothing was pushed."""
+    run = new_run(state, view, PUSHED, now)
+    end = floor_to(view.batch_schedule, at)
+    return run._replace(
+        start=end,
+        end=end,
+        state=SUCCESS,
+        rows_in=0,
+        rows_out=0,
+        late=0,
+        report="nothing was pushed",
+    )
 
 
 def pushed_until(view: AppliedView, attempts: Iterable[Run]) -> datetime:
@@ -135,7 +157,7 @@ def new_run(state: WorkspaceState, view: AppliedView | None, kind: str, now: dat
         run_id=secrets.token_hex(8),
         state=RUNNING,
         online=view is not None and view.online and kind != PUSHED,
-        offline=view is not None and view.offline,
+        offline=view is not None and view.offline and kind != REFILL,
     )
 
 
@@ -171,18 +193,29 @@ def _wanted(question: Question, by_view: dict[str, list[Run]]) -> Iterator[Run]:
 def _wanted_of(question: Question, view: AppliedView, attempts: Sequence[Run]) -> Iterator[Run]:
     state, at, now = question.state, question.at, question.now
     batch = state.source_by_name[view.source].batch
-    if view.id in question.lost or not is_backfilled(attempts, view):
+    if not is_backfilled(attempts, view) or (view.id in question.lost and not view.offline):
         whole = backfill_period(view, batch, at)
         run = new_run(state, view, BACKFILL, now)
         yield run if whole is None else run._replace(start=whole.start, end=whole.end)
         return
+    if view.id in question.lost:
+        yield new_run(state, view, REFILL, now)
     for period in due_periods(view, batch, covered(view, attempts), at):
         run = new_run(state, view, PERIOD, now)
         yield run._replace(start=period.start, end=period.end)
-    if view.offline and question.takes_pushed(view, attempts):
+    yield from _asked_for(attempts, now)
+    takes_pushed = question.takes_pushed
+    if view.offline and (takes_pushed is None or takes_pushed(view, attempts)):
         since = pushed_until(view, attempts)
         end = max(since, floor_to(view.batch_schedule, at))
         yield new_run(state, view, PUSHED, now)._replace(start=since, end=end)
+
+
+def _asked_for(attempts: Sequence[Run], now: datetime) -> Iterator[Run]:
+    """Jobs that a person started and that have failed."""
+    for job in jobs_of(run for run in attempts if run.is_manual):
+        if job[-1].state == FAILURE:
+            yield job[-1]._replace(state=RUNNING, started=now, ended=now, report="")
 
 
 def _sort_in(
@@ -210,7 +243,7 @@ def _sort_in(
 
 def describe(run: Run) -> str:
     """What an attempt does, in a few words."""
-    if run.kind in (BACKFILL, MAINTENANCE):
+    if run.kind in (BACKFILL, REFILL, MAINTENANCE):
         return run.kind
     if run.kind == PUSHED:
         return "pushed records"
@@ -226,19 +259,14 @@ def _is_maintenance_due(question: Question, by_view: dict[str, list[Run]]) -> bo
 
 
 def _lacks(
-    logs: DeltaLogs, state: WorkspaceState, view: AppliedView, writers: Sequence[str]
+    logs: DeltaLogs, state: WorkspaceState, view: AppliedView, last: Mapping[str, int]
 ) -> bool:
     path = offline_path(state, view)
     version = logs.version(path)
-    if version is None:
-        return True
-    for writer in writers:
-        table = f"{push_path(state)}/{path_of(writer)}"
-        newest = logs.version(table)
-        last = 0 if newest is None else logs.transaction(table, newest, f"push-{writer}")
-        if logs.transaction(path, version, f"push/{writer}") < last:
-            return True
-    return False
+    return version is None or any(
+        logs.transaction(path, version, f"push/{writer}") < batch_no
+        for writer, batch_no in last.items()
+    )
 
 
 def _short(at: datetime) -> str:

@@ -24,6 +24,7 @@ TectonError
 ├── SourceError               a batch source is missing or has another schema
 └── JobFailed                 a materialisation job ended without success
     ├── JobCancelled          somebody asked for its end
+    ├── JobRefused            what is asked for cannot be done
     └── JobTaken              another job is at it
 """
 
@@ -201,3 +202,7 @@ class JobCancelled(JobFailed):
 
 class JobTaken(JobFailed):
     """Another job is at the same work; it will do it, or it can be tried again."""
+
+
+class JobRefused(JobFailed):
+    """What is asked of a materialisation job cannot be done; nothing was started."""

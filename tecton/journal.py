@@ -235,6 +235,17 @@ class Journal:
             for run in runs:
                 self._let_go(run)
 
+    @contextmanager
+    def hold(self, workspace: str, name: str) -> Iterator[bool]:
+        """Claim something else meanwhile; yields False if another owner has it."""
+        self._keep(workspace)
+        is_ours = self._claims.take(workspace, name, self.owner, self._clock()) is None
+        try:
+            yield is_ours
+        finally:
+            if is_ours:
+                self._claims.release(workspace, name, self.owner)
+
     def check(self) -> None:
         """
         Find out whether to go on with what is being done.
@@ -346,7 +357,9 @@ class Carrying:
         self._journal = journal
         self.left = list(runs)
 
-    def done(self, run: Run, report: str, counts: Counts = UNCOUNTED) -> None:
+    def done(
+        self, run: Run, report: str, counts: Counts = UNCOUNTED, parts: Sequence[Run] = ()
+    ) -> None:
         """
         Record that one of the attempts ended well.
 
@@ -354,20 +367,23 @@ class Carrying:
             run: As it was announced; start and end may be other ones.
             report: What it did, in words.
             counts: What it did, in rows.
+            parts: What it consisted of, each as a run of its own.
         """
         [mine] = [
             one for one in self.left if (one.run_id, one.attempt) == (run.run_id, run.attempt)
         ]
         self.left.remove(mine)
-        self._end(run._replace(started=mine.started, **counts._asdict()), SUCCESS, report)
+        now = self._journal._clock()
+        done = run._replace(started=mine.started, ended=now, **counts._asdict())
+        self._journal._record_end(
+            done._replace(state=SUCCESS, report=report),
+            *(part._replace(started=mine.started, ended=now, state=SUCCESS) for part in parts),
+        )
 
     def end_rest(self, report: str, state: str = FAILURE) -> None:
         """Record that what is left has ended otherwise."""
         left, self.left[:] = list(self.left), []
         self._end_all(left, state, report)
-
-    def _end(self, run: Run, state: str, report: str) -> None:
-        self._end_all([run], state, report)
 
     def _end_all(self, runs: Sequence[Run], state: str, report: str) -> None:
         now = self._journal._clock()

@@ -64,6 +64,8 @@ class Settings:
         requests_per_second: `TECTON_REQUESTS_PER_SECOND` of one API key; 0: any.
         records_per_second: `TECTON_RECORDS_PER_SECOND` of one API key; 0: any.
         idle_seconds: `TECTON_IDLE_SECONDS` that a connection may take to send a request's headers.
+        job_log: `TECTON_JOB_LOG`: where the log of this process is, in words; the local launcher
+            tells its jobs.
         batch_roots: `TECTON_BATCH_ROOTS`, separated by commas: folders and URIs of which batch
             data must be inside of one; none: it may be anywhere.
         functions: `TECTON_FUNCTIONS`, on or off: may views with a function be planned and run?
@@ -95,6 +97,7 @@ class Settings:
     function_timeout: timedelta = timedelta(seconds=1)
     function_workers: int = 2
     spark_memory: str = "1g"
+    job_log: str | None = None
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str], folder: Path) -> Settings:
@@ -142,6 +145,7 @@ class Settings:
                 environ, "TECTON_FUNCTION_WORKERS", cls.function_workers, 1, 1_000
             ),
             spark_memory=_memory(environ),
+            job_log=_text(environ, "TECTON_JOB_LOG"),
         )
 
     def environ(self) -> dict[str, str]:

@@ -8,7 +8,7 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,10 +18,15 @@ from tecton.client import Client
 from tecton.erase import erase, keys_of
 from tecton.errors import InvalidKeys, NotFound
 from tecton.functions.transformation import turned_off
+from tecton.launching import Launching
 from tecton.locations import BatchRules
+from tecton.materialization import MaterializationJob, MaterializationJobs
 from tecton.settings import Settings
+from tecton.statuses import status_headings, status_rows
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from tecton.spark.point_in_time import ViewPart
     from tecton.spark.training import TectonDataFrame
 
@@ -230,6 +235,65 @@ class FeatureViewReader(_Reader):
                 backend.push_tables,
             )
         )
+
+    @property
+    def _jobs(self) -> MaterializationJobs:
+        launching = Launching(self._backend, os.environ, _now)
+        return MaterializationJobs(launching, self._state, self._view)
+
+    def materialization_status(
+        self,
+        verbose: bool = False,
+        limit: int = 1000,
+        sort_columns: str | None = None,
+        errors_only: bool = False,
+    ) -> pd.DataFrame:
+        """
+        The attempts at materialising this view, the newest first; all times are UTC.
+
+        Args:
+            verbose: With rows, stores and messages.
+            limit: How many rows at most.
+            sort_columns: Names of columns to sort by, separated by commas.
+            errors_only: Only attempts that failed.
+        """
+        import pandas as pd
+
+        rows = status_rows(self._jobs.runs(), verbose, limit, errors_only)
+        frame = pd.DataFrame(rows, columns=list(status_headings(verbose)))
+        return frame.sort_values(sort_columns.split(",")) if sort_columns else frame
+
+    def trigger_materialization_job(
+        self,
+        start_time: datetime,
+        end_time: datetime,
+        online: bool,
+        offline: bool,
+        use_tecton_managed_retries: bool = True,
+        overwrite: bool = False,
+    ) -> str:
+        """Start a job for the batch rows of a period; see `MaterializationJobs.trigger`."""
+        return self._jobs.trigger(
+            start_time, end_time, online, offline, use_tecton_managed_retries, overwrite
+        )
+
+    def list_materialization_jobs(self) -> Sequence[MaterializationJob]:
+        """The jobs of this view, the newest first."""
+        return self._jobs.list()
+
+    def get_materialization_job(self, job_id: str) -> MaterializationJob:
+        """One job of this view; raises `NotFound`."""
+        return self._jobs.get(job_id)
+
+    def cancel_materialization_job(self, job_id: str) -> MaterializationJob:
+        """Ask for the end of a job; see `MaterializationJobs.cancel`."""
+        return self._jobs.cancel(job_id)
+
+    def wait_for_materialization_job(
+        self, job_id: str, timeout: timedelta | None = None
+    ) -> MaterializationJob:
+        """Return a job when it has ended; see `MaterializationJobs.wait`."""
+        return self._jobs.wait(job_id, timeout)
 
     def _parts(self) -> Sequence[ViewPart]:
         from tecton.spark.point_in_time import ViewPart

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,7 +14,10 @@ import pytest
 from tecton.bootstrap import Backend
 from tecton.cli.main import run
 from tecton.cli.session import Session
+from tecton.errors import JobFailed, SourceError
+from tecton.journal import Counts, Journal
 from tecton.settings import Settings
+from tecton.stores import Job, Run
 from tecton.testing import FixedClock, RecordingLauncher
 
 DEFINITIONS = """
@@ -162,3 +165,52 @@ def cli(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Cli:
 def jobs_of(launcher: RecordingLauncher) -> Sequence[tuple[str, Sequence[str]]]:
     """The scripts and arguments of the jobs that were run."""
     return [(job.script, list(job.arguments)) for job in launcher.jobs]
+
+
+def scripts_of(launcher: RecordingLauncher) -> Sequence[tuple[str, str]]:
+    """The scripts of the jobs that were run, and the workspaces they were for."""
+    return [(job.script, job.arguments[1]) for job in launcher.jobs]
+
+
+def runs_of(line: Cli, workspace: str = "prod") -> list[tuple[str, str, int, str]]:
+    """All attempts of a workspace: view, kind, number and state."""
+    state = line.backend.registry.latest(workspace)
+    assert state is not None
+    attempts = line.backend.runs.attempts(state.folder)
+    return [(run.view, run.kind, run.attempt, run.state) for run in attempts]
+
+
+class DoingLauncher(RecordingLauncher):
+    """Says of all that was announced that it is done, or failed, as a job would.
+
+    Args:
+        line: Whose stores are used.
+        reason: If given, why each attempt fails.
+    """
+
+    def __init__(self, line: Cli, reason: str | None = None) -> None:
+        super().__init__()
+        self._line = line
+        self._reason = reason
+
+    def run(self, job: Job, environ: Mapping[str, str]) -> Iterator[str]:
+        """Carry out what was announced."""
+        yield from super().run(job, environ)
+        name, owner = job.arguments[1], job.arguments[3]
+        backend = self._line.backend
+        state = backend.registry.latest(name)
+        assert state is not None
+        journal = Journal(backend.runs, backend.claims, self._line.clock, owner, "me", "a.log")
+        failed = [self._fails(journal, run) for run in journal.adopt(state.folder)]
+        if any(failed):
+            raise JobFailed(str(self._reason))
+
+    def _fails(self, journal: Journal, run: Run) -> bool:
+        try:
+            with journal.carry_out(run) as work:
+                if self._reason is not None:
+                    raise SourceError(self._reason)
+                work.done(run, "did it", Counts(rows_in=3, rows_out=2, collapsed=1))
+        except SourceError:
+            return True
+        return False

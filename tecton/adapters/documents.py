@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -91,13 +92,25 @@ class Documents:
 
     def delete_older(self, prefix: str, before: datetime) -> int:
         """Delete the documents below *prefix* that were last written before a time; how many."""
-        with self._failures(f"delete from {prefix}"):
+        with self._failures(f"delete documents of {prefix}"):
             store = self._store
             listed = [document for page in obstore.list(store, prefix) for document in page]
             old = [doc["path"] for doc in listed if doc["last_modified"] < before]
             if old:
                 obstore.delete(store, old)
             return len(old)
+
+    def remove(self, folder: str) -> int:
+        """Delete a folder with all that is in it; how many files there were."""
+        with self._failures(f"delete {folder}"):
+            listed = obstore.list(self._store, f"{folder}/")
+            paths = [document["path"] for page in listed for document in page]
+            if self._folder is not None:
+                # An object store has no folders, a disk keeps them when they are empty.
+                shutil.rmtree(self._folder / folder, ignore_errors=True)
+            elif paths:
+                obstore.delete(self._store, paths)
+            return len(paths)
 
     def list(self, prefix: str) -> Sequence[str]:
         """The paths of all documents in the folder *prefix* and below, sorted."""

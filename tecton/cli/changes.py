@@ -5,6 +5,7 @@ The commands that change what is applied: plan, apply, destroy, restore.
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from datetime import datetime
 from itertools import islice
 
@@ -154,7 +155,7 @@ def _carry_out(
     enter_changes(session)
     click.echo(f'Applied version {state.version} of workspace "{state.name}".')
     if made.backfills:
-        _start_backfills(session, made, no_wait)
+        _start_backfills(session, state, made, no_wait)
 
 
 def _stamped(state: WorkspaceState, now: datetime) -> WorkspaceState:
@@ -168,25 +169,36 @@ def _stamped(state: WorkspaceState, now: datetime) -> WorkspaceState:
     return msgspec.structs.replace(state, applied_at=now, views=tuple(views))
 
 
-def _start_backfills(session: Session, made: Plan, no_wait: bool) -> None:
+def _start_backfills(session: Session, state: WorkspaceState, made: Plan, no_wait: bool) -> None:
     """All of one apply are one job, so that they share one Spark application."""
-    names = [backfill.view for backfill in made.backfills]
-    views = [text for name in names for text in ("--feature-view", name)]
-    job = Job("backfill", ["--workspace", made.state.name, *views])
-    environ = session.settings.environ()
-    launcher = session.backend.launcher
+    names = list(dict.fromkeys(backfill.view for backfill in made.backfills))
+    launching = session.launching
+    derive = launching.lacking(state, [state.view_by_name[name] for name in names])
     sys.stdout.flush()
     try:
         if no_wait:
-            log = launcher.start(job, environ)
-            click.echo(f"The backfill of {', '.join(names)} is under way; its log: {log}")
+            announced, log = launching.start(state, "backfill", derive)
+            _say(announced.refused)
+            if announced.runs:
+                click.echo(f"The backfill of {', '.join(names)} is under way; its log: {log}")
             return
-        click.echo(f"Backfilling {', '.join(names)} …")
-        show_job("backfill", launcher.run(job, environ), session.is_terminal)
+        with launching.announced(state, derive) as (announced, arguments):
+            _say(announced.refused)
+            if not announced.runs:
+                return
+            click.echo(f"Backfilling {', '.join(names)} …")
+            job = Job("backfill", arguments)
+            lines = session.backend.launcher.run(job, session.settings.environ())
+            show_job("backfill", lines, session.is_terminal)
     except (JobFailed, KeyboardInterrupt) as exc:
         reason = str(exc) or "interrupted"
         raise JobFailed(
-            f"version {made.state.version} is applied, but its backfill failed: {reason}; correct "
-            f"the cause, then `tecton materialize run-due -w {made.state.name}` tries again"
+            f"version {state.version} is applied, but its backfill failed: {reason}; correct "
+            f"the cause, then `tecton materialize run-due -w {state.name} --retry-now` tries again"
         ) from exc
     click.echo("✅ The backfill has ended.")
+
+
+def _say(lines: Sequence[str]) -> None:
+    for line in lines:
+        click.echo(line)

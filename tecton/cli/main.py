@@ -23,6 +23,7 @@ from tecton.cli.jobs import materialize, redis
 from tecton.cli.render import printable
 from tecton.cli.replay import replay
 from tecton.cli.session import Session
+from tecton.cli.status import freshness, materialization_status
 from tecton.cli.verify import verify_consistency
 from tecton.cli.workspaces import workspace
 from tecton.errors import DefinitionError, TectonError
@@ -49,6 +50,8 @@ for _command in (
     whoami,
     redis,
     materialize,
+    materialization_status,
+    freshness,
     replay,
     verify_consistency,
     delete_keys,

@@ -19,6 +19,7 @@ import click
 from tecton.applied import WorkspaceState, new_id
 from tecton.bootstrap import Backend
 from tecton.errors import NotFound, SettingsError
+from tecton.launching import Launching
 from tecton.names import OBJECT_NAME_RULE, is_object_name
 from tecton.settings import Settings, find_repo
 
@@ -62,6 +63,11 @@ class Session:
     def backend(self) -> Backend:
         """The stores."""
         return self.connect(self.settings)
+
+    @cached_property
+    def launching(self) -> Launching:
+        """What starts jobs."""
+        return Launching(self.backend, self.environ, self.clock)
 
     @property
     def user(self) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 
 from pyspark.sql import DataFrame
@@ -16,11 +17,13 @@ from pyspark.sql import functions as F
 
 from tecton.applied import AppliedView, WorkspaceState
 from tecton.failpoints import Point, reach
+from tecton.spark.columns import column, only_row
 from tecton.spark.erased import without_erased
 from tecton.spark.online_load import load_online
 from tecton.spark.push_tables import PushTable, feature_rows, pin_push_tables, read_pushed
 from tecton.spark.returned import kept
 from tecton.spark.tables import JobStores
+from tecton.timestamps import EPOCH, micros_of
 
 
 @dataclass(frozen=True)
@@ -32,16 +35,23 @@ class PushReport:
         offline: Rows added to the offline table.
         online: Rows offered to the online store.
         seconds: How long it took.
+        is_refill: Are these all rows that the online store was filled with anew?
+        late: Of the rows added, how many are of periods that were materialised before.
     """
 
     view: str
     offline: int
     online: int
     seconds: float
+    is_refill: bool = False
+    late: int = 0
 
     def __str__(self) -> str:
+        if self.is_refill:
+            return f"{self.view}: refill: {self.online:,} offered online, {self.seconds:.1f} s"
+        late = f" ({self.late:,} late)" if self.late else ""
         return (
-            f"{self.view}: pushed records: {self.offline:,} rows added offline, "
+            f"{self.view}: pushed records: {self.offline:,} rows added offline{late}, "
             f"{self.online:,} offered online, {self.seconds:.1f} s"
         )
 
@@ -53,7 +63,8 @@ def add_pushed(
     table: PushTable,
     fresh: DataFrame | None = None,
     fresh_from: int = 0,
-) -> int:
+    late_before: datetime = EPOCH,
+) -> tuple[int, int]:
     """
     Bring an offline table up to date with a writer's push table.
 
@@ -64,15 +75,16 @@ def add_pushed(
         table: The push table; rows above its `last_batch` are left alone.
         fresh: Rows of *table* that are at hand already: all from *fresh_from* to `last_batch`.
         fresh_from: The first batch of *fresh*.
+        late_before: Rows with an older timestamp are late.
 
     Returns:
-        How many rows were added.
+        How many rows were added, and how many of them are late.
     """
     source = state.source_by_name[view.source]
     offline = stores.offline_table(state, view)
     taken = offline.taken(table.writer, offline.version())
     if taken >= table.last_batch:
-        return 0
+        return 0, 0
     if fresh is None or fresh_from > taken + 1:
         fresh = read_pushed(stores.spark, stores.store, [table], {table.writer: taken})
     assert fresh is not None, "there are batches above"  # noqa: S101
@@ -84,13 +96,18 @@ def add_pushed(
     with kept(rows, view):
         offline.add_pushed(rows, table.writer, table.last_batch)
         reach(Point.PUSHED_ADDED)
-        return rows.count()
+        is_late = F.unix_micros(column(view.timestamp_field)) < micros_of(late_before)
+        counted = only_row(rows.agg(F.count("*").alias("all"), F.count_if(is_late).alias("late")))
+        return counted["all"], counted["late"]
 
 
-def add_all_pushed(stores: JobStores, state: WorkspaceState, view: AppliedView) -> int:
-    """Bring an offline table up to date with every push table; returns the rows added."""
+def add_all_pushed(
+    stores: JobStores, state: WorkspaceState, view: AppliedView, late_before: datetime = EPOCH
+) -> tuple[int, int]:
+    """Bring an offline table up to date with every push table; as `add_pushed`."""
     tables = pin_push_tables(stores.logs, state)
-    return sum(add_pushed(stores, state, view, table) for table in tables)
+    added = [add_pushed(stores, state, view, table, late_before=late_before) for table in tables]
+    return sum(rows for rows, _ in added), sum(late for _, late in added)
 
 
 def offer_pushed(

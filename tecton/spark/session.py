@@ -55,6 +55,30 @@ def quiet(spark: SparkSession) -> None:
         context.setLogLevel("ERROR")
 
 
+def mark_work(spark: SparkSession, name: str) -> None:
+    """Let what this thread asks of Spark from now on be cancelled by its name."""
+    context = getattr(spark, "_sc", None)
+    if context is not None:
+        context.setJobGroup(name, "tecton", interruptOnCancel=True)
+
+
+def cancel_work(spark: SparkSession, name: str) -> None:
+    """
+    Make what Spark is doing end with an exception.
+
+    Args:
+        spark: The session; nobody else uses it.
+        name: Of `mark_work`.
+    """
+    for query in spark.streams.active:
+        query.stop()
+    context = getattr(spark, "_sc", None)
+    if context is None:
+        spark.interruptAll()
+    else:
+        context.cancelJobGroup(name)
+
+
 def _configured(builder: SparkSession.Builder, options: dict[str, str]) -> SparkSession:
     for name, value in options.items():
         builder = builder.config(name, value)

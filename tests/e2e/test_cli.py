@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from tecton.cli.main import run
-from tecton.stores import Job
+from tecton.stores import RUNNING
 from tecton.testing import RecordingLauncher
-from tests.cli_fixtures import DEFINITIONS, Cli, cli, jobs_of
+from tests.cli_fixtures import DEFINITIONS, Cli, cli, runs_of, scripts_of
 
 __all__ = ["cli"]
 
@@ -91,8 +91,8 @@ def test_apply_commits_and_runs_one_backfill(live: Cli) -> None:
     out = live.ok("apply", "-y")
     assert 'Applied version 2 of workspace "prod".' in out
     assert "clicks: 3 rows\n" in out
-    arguments = ["--workspace", "prod", "--feature-view", "b", "--feature-view", "clicks"]
-    assert jobs_of(live.launcher) == [("backfill", arguments)]
+    assert [("backfill", "prod")] == scripts_of(live.launcher)
+    assert {("b", "backfill"), ("clicks", "backfill")} == {run[:2] for run in runs_of(live)}
     assert live.launcher.environ == {"TECTON_STORE": str(live.folder / ".tecton_store")}
     assert live.ok("apply", "-y").splitlines()[-1] == NOTHING
     assert live.ok("plan").splitlines()[-1] == NOTHING
@@ -116,9 +116,9 @@ def test_apply_no_wait_leaves_the_backfill_to_itself(live: Cli) -> None:
     """`--no-wait` returns at once."""
     assert "under way" in live.ok("apply", "-y", "--no-wait")
     assert live.launcher.jobs == []
-    assert live.launcher.started == [
-        Job("backfill", ["--workspace", "prod", "--feature-view", "clicks"])
-    ]
+    [job] = live.launcher.started
+    assert ("backfill", ["--workspace", "prod", "--owner"]) == (job.script, job.arguments[:3])
+    assert [("clicks", "backfill", 1, RUNNING)] == runs_of(live)
 
 
 def test_failed_backfill_leaves_the_version_applied(live: Cli) -> None:
@@ -188,10 +188,10 @@ def test_changed_view_is_recreated_and_changed_text_is_not(live: Cli) -> None:
     assert "  ~ Update Stream Feature View\n    name:            clicks\n" in out
     assert "description: The count of ad clicks for a user → A count of ad clicks" in out
     assert len(live.launcher.jobs) == 1
-    live.change("definitions.py", {"timedelta(days=7)": "timedelta(days=8)"})
+    more = 'Field("clicked", Int64), Field("more", Int64)'
+    live.change("definitions.py", {'Field("clicked", Int64)': more})
     out = live.ok("apply", "-y")
     assert "  ~ Recreate Stream Feature View\n" in out
-    assert "    ttl: 7 days → 8 days\n" in out
     assert len(live.launcher.jobs) == 2
 
 
@@ -208,7 +208,13 @@ def test_json_out(live: Cli) -> None:
         ("create", "FeatureService", "svc"),
     ]
     assert plan["backfills"] == [
-        {"view": "clicks", "start": None, "end": None, "stores": ["online", "offline"]}
+        {
+            "view": "clicks",
+            "start": None,
+            "end": None,
+            "stores": ["online", "offline"],
+            "jobs": 1,
+        }
     ]
     live.ok("apply", "-y", "--json-out", str(file))
     live.ok("apply", "-y", "--json-out", str(file))
@@ -399,36 +405,7 @@ def test_wrong_value_is_a_problem(live: Cli, replaced: str, by: str, field: str)
     assert live.launcher.jobs == []
 
 
-# Due jobs
-
-
-def test_run_due_in_every_live_workspace(live: Cli) -> None:
-    """One job a live workspace; development ones have none."""
-    live.ok("workspace", "create", "dev")
-    live.ok("workspace", "create", "second", "--live")
-    live.ok("materialize", "run-due", "--at", "2023-01-02T00:00:00Z")
-    at = ["--maintain", "--at", "2023-01-02T00:00:00Z"]
-    assert jobs_of(live.launcher) == [
-        ("frontfill", ["--workspace", "prod", *at]),
-        ("frontfill", ["--workspace", "second", *at]),
-    ]
-    live.ok("materialize", "run-due", "-w", "second")
-    assert jobs_of(live.launcher)[-1] == ("frontfill", ["--workspace", "second", "--maintain"])
-    assert "development workspace" in live.fails("materialize", "run-due", "-w", "dev")
-
-
-def test_failed_due_job_does_not_stop_the_others(live: Cli) -> None:
-    """Every workspace gets its turn; the error names those that failed."""
-    live.ok("workspace", "create", "second", "--live")
-    live.launcher = RecordingLauncher(failure="broken")
-    result = live("materialize", "run-due")
-    assert result.err == "error: workspace prod: broken; workspace second: broken\n"
-    assert len(live.launcher.jobs) == 2
-
-
-def test_nothing_is_due_without_a_live_workspace(cli: Cli) -> None:
-    """That is no error."""
-    assert "nothing is due" in cli.ok("materialize", "run-due")
+# The embedded Redis
 
 
 def test_other_redis_is_not_ours_to_stop(live: Cli) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from demo import data
 from demo.data import FEATURE_REPO
-from tests.cli_fixtures import Cli, jobs_of
+from tests.cli_fixtures import Cli, runs_of, scripts_of
 
 ONLINE_AND_OFFLINE = "writing to both the Online and Offline Store"
 
@@ -60,7 +60,6 @@ def test_aggregating_views_are_planned_and_applied(repo: Cli) -> None:
             for window in ("1d", "1h", "7d")
         ],
     }
-    [(job, arguments)] = jobs_of(repo.launcher)
-    assert job == "backfill"
-    assert {"user_click_counts", "airport_delays"} < set(arguments)
+    assert [("backfill", "prod")] == scripts_of(repo.launcher)
+    assert {"user_click_counts", "airport_delays"} < {view for view, *_ in runs_of(repo)}
     assert "nothing to do" in repo.ok("plan", "-w", "prod")

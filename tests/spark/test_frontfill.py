@@ -122,7 +122,7 @@ def test_a_backfill_that_never_ended_is_due(scene: Scene) -> None:
     reports = scene.frontfill(state)
 
     assert [("batch", "a", utc(2), 1)] == scene.offline(state, views[1])
-    assert ["torn", "torn", "fine"] == [report.view for report in reports]
+    assert ["torn", "fine"] == list(dict.fromkeys(report.view for report in reports))
 
 
 def test_online_equals_offline_in_any_order_of_arrival(scene: Scene) -> None:

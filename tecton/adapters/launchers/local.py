@@ -74,7 +74,7 @@ class LocalLauncher:
         with log.open("ab") as errors:
             process = subprocess.Popen(
                 command,
-                env=_environment(environ),
+                env=_environment(environ, log),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=errors,
@@ -108,7 +108,7 @@ class LocalLauncher:
         with log.open("ab") as output:
             subprocess.Popen(
                 command,
-                env=_environment(environ),
+                env=_environment(environ, log),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -169,7 +169,7 @@ def _script(name: str) -> Path:
     raise JobFailed(f"the script jobs/{name}.py is not installed for {sys.executable}")
 
 
-def _environment(environ: Mapping[str, str]) -> dict[str, str]:
+def _environment(environ: Mapping[str, str], log: Path) -> dict[str, str]:
     """This process's environment, with this interpreter for every Python that Spark starts."""
     library = str(_LIBRARY)
     path = os.environ.get("PYTHONPATH")
@@ -181,6 +181,7 @@ def _environment(environ: Mapping[str, str]) -> dict[str, str]:
         "PYSPARK_DRIVER_PYTHON": sys.executable,
         "PYTHONPATH": library if not path else os.pathsep.join((library, path)),
         "PYTHONUNBUFFERED": "1",
+        "TECTON_JOB_LOG": str(log),
         **environ,
     }
 
