@@ -111,6 +111,25 @@ class Entity(Definition):
         return tuple(key.name if isinstance(key, Field) else key for key in keys)
 
 
+@dataclass(frozen=True)
+class DatetimePartitionColumn:
+    """A folder level `column=value` whose value is a part of the event timestamp, in UTC.
+
+    Runs then read only the folders of their period.
+
+    Args:
+        column_name: The column that the folders are named by.
+        datepart: "year", "month", "day", "hour" or "date".
+        zero_padded: Accepted; numbers are read with and without leading zeros.
+        format_string: How the folders spell the part, as `%Y-%m` of `strftime`.
+    """
+
+    column_name: str
+    datepart: str
+    zero_padded: bool = False
+    format_string: str | None = None
+
+
 @dataclass(frozen=True, kw_only=True)
 class FileConfig:
     """Where the rows of a batch source are.
@@ -120,10 +139,13 @@ class FileConfig:
         file_format: "parquet", "csv", "json" or "delta".
         timestamp_field: The column with the event timestamp; may be left out if the schema has
             one Timestamp.
-        timestamp_format: How csv and json spell times, in Spark's pattern letters.
-        post_processor: A function on the Spark DataFrame that was read.
-        schema_uri: A file whose schema is taken instead of inferring one.
-        schema_override: The schema to read with.
+        timestamp_format: How times are spelled where they are texts, in Spark's pattern letters,
+            or `epoch_seconds`, `epoch_millis`, `epoch_micros`, `epoch_nanos`. What does not fit it
+            is read as RFC 3339.
+        post_processor: A function of the Spark DataFrame that was read, which returns another.
+        schema_uri: A file or folder below `uri` whose schema is that of all.
+        schema_override: A `pyspark.sql.types.StructType` to read with.
+        datetime_partition_columns: Which folder levels tell the time of the rows in them.
         data_delay: How long after a period's end its rows are complete.
     """
 
@@ -134,6 +156,7 @@ class FileConfig:
     post_processor: Callable[..., Any] | None = None
     schema_uri: str | None = None
     schema_override: Any = None
+    datetime_partition_columns: Sequence[DatetimePartitionColumn] | None = None
     data_delay: timedelta = timedelta(0)
 
 
@@ -361,6 +384,7 @@ __all__ = [
     "BatchSource",
     "BatchTriggerType",
     "DataType",
+    "DatetimePartitionColumn",
     "Definition",
     "Entity",
     "FeatureReference",

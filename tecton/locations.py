@@ -1,7 +1,8 @@
 """
-Where batch data may be: which URIs are taken, and what lies inside allowed roots.
+Where data is: which URIs are taken, what lies inside allowed roots, and who spells them how.
 
 Plan asks here, and the job asks again: it trusts nothing that was applied under other settings.
+Spark, delta-rs with obstore, and the file system each have spellings of their own for one place.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ import os
 import re
 from collections.abc import Sequence
 from typing import NamedTuple
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
+from urllib.request import url2pathname
 
 
 class BatchRules(NamedTuple):
@@ -38,6 +40,7 @@ _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
 _BUCKET = re.compile(rf"(?:{'|'.join(BUCKET_SCHEMES)})://([^/\s?#\[\]]+)(/.*)?")
 _DBFS = re.compile(r"dbfs:(/+[^/].*)")
 _FILE = re.compile(r"file:(?://(?:localhost)?)?(/(?!/).*)")
+_WASBS = re.compile(r"wasbs://([^/@]+@[^/]+)\.blob\.([^/]+)(/.*)?")
 _UNFIT = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 _WILD = re.compile(r"[*?\[{]")
 
@@ -93,7 +96,53 @@ def holds(root: str, file: str) -> bool:
         root: A path or URI.
         file: Its URI, encoded as a URI is, without wildcards.
     """
-    return _is_inside(unquote(file), root)
+    # `s3:` and `s3a:` name one bucket; Spark tells of the files in it by the latter.
+    return _is_inside(for_spark(unquote(file)), for_spark(root))
+
+
+def for_spark(uri: str) -> str:
+    """
+    A path or URI as Spark with Hadoop's file systems reads it.
+
+    Args:
+        uri: As people write it. `az://` names no account, so no Spark reads it: it stays.
+    """
+    # Hadoop has no file system for `s3:`; EMR and Databricks read `s3a:` too.
+    return "s3a:" + uri.removeprefix("s3:") if uri.startswith("s3://") else uri
+
+
+def for_objects(uri: str) -> str:
+    """
+    A path or URI as delta-rs and obstore take it.
+
+    Args:
+        uri: As people write it. What is mounted or local becomes a path.
+    """
+    path = for_files(uri)
+    if path is not None:
+        return path
+    if uri.startswith("s3a://"):
+        return "s3:" + uri.removeprefix("s3a:")
+    blob = _WASBS.fullmatch(uri)
+    return uri if blob is None else f"abfss://{blob[1]}.dfs.{blob[2]}{blob[3] or ''}"
+
+
+def for_files(uri: str) -> str | None:
+    """
+    The path under which the file system has it; None for what is in an object store.
+
+    Args:
+        uri: As people write it; `dbfs:/` is found through its mount `/dbfs`.
+
+    Raises:
+        ValueError: It is no URI.
+    """
+    if _DBFS.fullmatch(uri):
+        path = "/" + uri.removeprefix("dbfs:").lstrip("/")
+        return path if path.startswith("/Volumes/") else "/dbfs" + path
+    if uri.startswith("file:"):
+        return url2pathname(urlsplit(uri).path)
+    return None if _SCHEME.match(uri) else uri
 
 
 def _is_inside(uri: str, root: str) -> bool:

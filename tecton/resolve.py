@@ -7,7 +7,6 @@ view's generation are the plan's to give.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -24,18 +23,17 @@ from tecton.applied import (
     AppliedService,
     AppliedSource,
     AppliedView,
-    BatchRows,
     Column,
     Described,
     ServiceFeatures,
     WorkspaceState,
 )
+from tecton.batch_config import batch_rows
 from tecton.definitions import (
     Definition,
     Entity,
     FeatureReference,
     FeatureService,
-    FileConfig,
     StreamFeatureView,
     StreamSource,
 )
@@ -90,21 +88,31 @@ def resolve(definitions: Sequence[Definition], root: Path) -> Desired:
         root: The feature repo, where relative paths start.
     """
     views = _of_kind(definitions, StreamFeatureView)
+    sources = _of_kind(definitions, StreamSource)
     captured = {
         id(view): capture(view.transformation, root)
         for view in views
         if view.transformation is not None
     }
+    processors = {
+        id(source): capture(source.batch_config.post_processor, root)
+        for source in sources
+        if source.batch_config is not None and source.batch_config.post_processor is not None
+    }
     return Desired(
         entities=_by_name([_entity(entity) for entity in _of_kind(definitions, Entity)]),
-        sources=_by_name([_source(s, root) for s in _of_kind(definitions, StreamSource)]),
+        sources=_by_name([_source(s, processors.get(id(s)), root) for s in sources]),
         views=_by_name([_view(view, captured.get(id(view))) for view in views]),
         services=_by_name([_service(s) for s in _of_kind(definitions, FeatureService)]),
         places={
             (type(definition).__name__, definition.name): place_of(definition, root)
             for definition in definitions
         },
-        warnings=tuple(dict.fromkeys(w for one in captured.values() for w in one.warnings)),
+        warnings=tuple(
+            dict.fromkeys(
+                w for one in (*processors.values(), *captured.values()) for w in one.warnings
+            )
+        ),
     )
 
 
@@ -137,14 +145,6 @@ def place_of(definition: Definition, root: Path) -> str:
     file, _, line = definition.defined_at.rpartition(":")
     path = Path(file)
     return f"{path.relative_to(root) if path.is_relative_to(root) else path}:{line}"
-
-
-def absolute_uri(uri: str, root: Path) -> str:
-    """Where a batch file is; a relative path starts at the feature repo's root."""
-    # What looks like a URI is none of our files, whatever becomes of it then.
-    if re.match(r"[A-Za-z][A-Za-z0-9+.-]*:", uri):
-        return uri
-    return str(root / uri)
 
 
 def only_timestamp(fields: Sequence[Field]) -> str | None:
@@ -217,25 +217,17 @@ def _entity(entity: Entity) -> AppliedEntity:
     return AppliedEntity(**_described(entity), join_keys=entity.join_key_names)
 
 
-def _source(source: StreamSource, root: Path) -> AppliedSource:
+def _source(source: StreamSource, processor: Captured | None, root: Path) -> AppliedSource:
     fields = source.schema or ()
+    batch = source.batch_config
+    timestamp = (batch and batch.timestamp_field) or only_timestamp(fields) or ""
     return AppliedSource(
         **_described(source),
         id="",
         columns=tuple(Column.of(field) for field in fields),
         event_key=source.stream_config.event_key_names,
         log_offline=source.stream_config.log_offline,
-        batch=_batch(source.batch_config, fields, root) if source.batch_config else None,
-    )
-
-
-def _batch(config: FileConfig, fields: Sequence[Field], root: Path) -> BatchRows:
-    return BatchRows(
-        uri=absolute_uri(config.uri, root),
-        file_format=config.file_format,
-        timestamp_field=config.timestamp_field or only_timestamp(fields) or "",
-        timestamp_format=config.timestamp_format,
-        data_delay=config.data_delay,
+        batch=None if batch is None else batch_rows(batch, timestamp, processor, root),
     )
 
 
@@ -263,6 +255,7 @@ def _view(view: StreamFeatureView, captured: Captured | None) -> AppliedView:
         ttl=view.ttl,
         batch_schedule=view.batch_schedule or DEFAULT_SCHEDULE,
         batch_trigger=view.batch_trigger.name,
+        manual_trigger_backfill_end_time=_utc(view.manual_trigger_backfill_end_time),
         max_backfill_interval=view.max_backfill_interval,
         monitor_freshness=view.monitor_freshness,
         expected_feature_freshness=view.expected_feature_freshness,
@@ -317,4 +310,6 @@ def _anonymous_source(source: AppliedSource) -> AppliedSource:
 
 
 def _anonymous_view(view: AppliedView) -> AppliedView:
-    return msgspec.structs.replace(view, id="", since_version=0, applied_at=EPOCH)
+    return msgspec.structs.replace(
+        view, id="", online_life="", since_version=0, applied_at=EPOCH
+    )

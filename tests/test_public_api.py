@@ -15,6 +15,7 @@ PROMISED = {
     "Aggregation",
     "BatchSource",
     "BatchTriggerType",
+    "DatetimePartitionColumn",
     "Entity",
     "FeatureService",
     "FileConfig",

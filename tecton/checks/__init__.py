@@ -83,7 +83,7 @@ def _findings(
     if isinstance(definition, Entity):
         yield from check_entity(definition)
     elif isinstance(definition, StreamSource):
-        yield from check_source(definition, root, batch_roots)
+        yield from check_source(definition, root, batch_roots, are_functions_on)
     elif isinstance(definition, StreamFeatureView):
         yield from check_view(definition, root, are_functions_on)
     elif isinstance(definition, FeatureService):

@@ -10,12 +10,15 @@ from typing import Any
 
 import msgspec
 
-from tecton.applied import AppliedAggregation, AppliedSource, Column
-from tecton.plan.functions import function_difference
+from tecton.applied import AppliedAggregation, AppliedFunction, AppliedSource, BatchRows, Column
+from tecton.plan.functions import function_difference, is_same_code
 from tecton.timestamps import MICROSECOND, format_micros, micros_of
 
 SOURCE_VALUES = ("columns", "event_key")
 """What of a source, besides its batch rows, its views' values come from."""
+
+BATCH_NOT_VALUES = frozenset({"data_delay", "partitions"})
+"""What of batch rows says when they are complete, and which files a run can pass over."""
 
 
 def differences(old: msgspec.Struct, new: msgspec.Struct, without: frozenset[str]) -> Iterator[str]:
@@ -28,8 +31,19 @@ def differences(old: msgspec.Struct, new: msgspec.Struct, without: frozenset[str
             yield f"{name}: {', '.join(_aggregations(before, after))}"
         elif name == "function":
             yield function_difference(before, after)
+        elif isinstance(before, BatchRows) and isinstance(after, BatchRows):
+            yield from _batch_differences(before, after)
         else:
             yield _difference(name, before, after)
+
+
+def _batch_differences(old: BatchRows, new: BatchRows) -> Iterator[str]:
+    """What differs in where batch rows are and how they are read."""
+    if old.post_processor != new.post_processor:
+        difference = function_difference(old.post_processor, new.post_processor)
+        yield f"post_processor {difference.removeprefix('function').lstrip(': ')}"
+    for detail in differences(old, new, frozenset({"post_processor"})):
+        yield f"batch {detail}"
 
 
 def _aggregations(
@@ -68,6 +82,8 @@ def _shown(value: Any) -> str:
         return ", ".join(_shown(item) for item in value)
     if isinstance(value, Column):
         return f"{value.name} {value.dtype}"
+    if isinstance(value, AppliedFunction):
+        return value.name
     return str(value) if not isinstance(value, msgspec.Struct) else _shown_struct(value)
 
 
@@ -97,15 +113,25 @@ def source_differences(old: AppliedSource, new: AppliedSource) -> Iterator[str]:
         before, after = getattr(old, name), getattr(new, name)
         if before != after:
             yield _difference(f"{name} of StreamSource {new.name}", before, after)
-    if _rows_key(old) != _rows_key(new):
-        yield _difference(f"batch rows of StreamSource {new.name}", _uri(old), _uri(new))
+    name = f"of StreamSource {new.name}"
+    if old.batch is None or new.batch is None or _place(old.batch) != _place(new.batch):
+        if old.batch != new.batch:
+            yield _difference(f"batch rows {name}", _uri(old), _uri(new))
+        return
+    # A function that is only laid out in another way gives the same rows.
+    is_same = is_same_code(old.batch.post_processor, new.batch.post_processor)
+    same = BATCH_NOT_VALUES | ({"post_processor"} if is_same else set())
+    if any(True for _ in differences(old.batch, new.batch, same)):
+        shown = [d for d in _batch_differences(old.batch, new.batch) if not _is_no_value(d)]
+        yield f"batch rows {name}: {'; '.join(shown)}"
 
 
-def _rows_key(source: AppliedSource) -> object:
-    """Which batch rows there are, and what they are; not when they are complete."""
-    if source.batch is None:
-        return None
-    return msgspec.structs.replace(source.batch, data_delay=timedelta(0))
+def _place(batch: BatchRows) -> tuple[str, str, str]:
+    return batch.uri, batch.file_format, batch.timestamp_field
+
+
+def _is_no_value(detail: str) -> bool:
+    return any(detail.startswith(f"batch {name}:") for name in BATCH_NOT_VALUES)
 
 
 def _uri(source: AppliedSource) -> str | None:

@@ -21,6 +21,7 @@ _Report = TypeVar("_Report")
 _OURS = re.compile(r"tecton\.errors\.\w+: ([^\n]+)")
 _PYTHON = re.compile(r"^\s*((?:\w+\.)*\w+(?:Error|Exception): [^\n]+)", re.MULTILINE)
 _JAVA = re.compile(r"(?:Caused by|^): (?:[\w$]+\.)+[\w$]+: ([^\n]+)", re.MULTILINE)
+_FILE = re.compile(r"FAILED_READ_FILE.*? while reading file (\S+)\.\s")
 _CONCURRENT = re.compile(r"DELTA_CONCURRENT_\w+|\bConcurrent\w+Exception\b")
 
 
@@ -46,7 +47,9 @@ def one_line(exc: BaseException) -> str:
         if found:
             return " ".join(found[-1].split())
     causes = _JAVA.findall(text)
-    return " ".join((causes[-1] if causes else text.strip().partition("\n")[0]).split())
+    cause = " ".join((causes[-1] if causes else text.strip().partition("\n")[0]).split())
+    file = _FILE.search(text)
+    return cause if file is None or file[1] in cause else f"{cause}, in {file[1]}"
 
 
 def attempt_all(

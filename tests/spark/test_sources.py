@@ -182,7 +182,8 @@ def test_what_cannot_be_read_is_said_in_one_line(spark: SparkSession, tmp_path: 
     assert "its files have schemas that do not fit together" == reason("mixed")
     assert "there is no column `t`, which must be Timestamp" == reason("other.parquet")
     assert "it is not a Delta table" == reason("empty", "delta")
-    assert "file format csv cannot be read yet; use parquet or delta" == reason("x.csv", "csv")
+    assert "there is no csv file in it" == reason("empty", "csv")
+    assert "there is no such file or folder" == reason("lost.json", "json")
 
 
 def test_job_refuses_places_that_plan_would_not_take(spark: SparkSession, tmp_path: Path) -> None:

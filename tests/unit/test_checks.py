@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import dataclasses
-from datetime import datetime, timedelta, timezone
+from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +48,14 @@ def source(**changes: Any) -> StreamSource:
 def user(**changes: Any) -> Entity:
     """A right entity, but for the changes."""
     return Entity(**{"name": "user", "join_keys": "user_id", **changes})
+
+
+def manual(end: Any) -> dict[str, Any]:
+    """Changes that make a view one with a manual trigger."""
+    return {
+        "batch_trigger": BatchTriggerType.MANUAL,
+        "manual_trigger_backfill_end_time": end,
+    }
 
 
 def view(**changes: Any) -> StreamFeatureView:
@@ -271,8 +279,6 @@ def test_event_key_is_apart_from_join_keys_and_timestamp(key: str) -> None:
         ({"uri": "s3://b/\ud800"}, "uri"),
         ({"file_format": "orc"}, "file_format"),
         ({"file_format": None}, "file_format"),
-        ({"file_format": "csv"}, "file_format"),
-        ({"file_format": "json"}, "file_format"),
         ({"timestamp_field": "missing"}, "timestamp_field"),
         ({"timestamp_field": "clicked"}, "timestamp_field"),
         ({"timestamp_field": ["timestamp"]}, "timestamp_field"),
@@ -325,7 +331,7 @@ def test_missing_and_wrong_columns_are_named(tmp_path: Path) -> None:
     file = parquet(
         tmp_path / "x.parquet",
         user_id=pa.array([1]),
-        timestamp=pa.array(["2022-01-01"]),
+        timestamp=pa.array([date(2022, 1, 1)]),
         CLICKED=pa.array([1]),
     )
     problems = check([source(batch_config=batch(str(file)))], ROOT)
@@ -435,6 +441,10 @@ def test_conversions_without_loss(arrow: pa.DataType, dtype: Any, is_right: bool
         ({"feature_start_time": None, "offline": False}, "feature_start_time"),
         ({"feature_start_time": None, "online": False}, "feature_start_time"),
         ({"feature_start_time": "2022-01-01"}, "feature_start_time"),
+        ({"batch_trigger": "MANUAL"}, "batch_trigger"),
+        ({"manual_trigger_backfill_end_time": START}, "manual_trigger_backfill_end_time"),
+        (manual("2022-01-01"), "manual_trigger_backfill_end_time"),
+        (manual(START - timedelta(1)), "manual_trigger_backfill_end_time"),
         ({"feature_start_time": datetime(1969, 12, 31)}, "feature_start_time"),
         ({"feature_start_time": datetime.min.replace(tzinfo=timezone.utc)}, "feature_start_time"),
         ({"feature_start_time": BEYOND_9999}, "feature_start_time"),
@@ -458,6 +468,13 @@ def test_wrong_view(changes: dict[str, Any], field: str) -> None:
     assert views == {field}
 
 
+def test_batch_triggers() -> None:
+    """Jobs run by the schedule, by hand, or not at all for batch rows."""
+    assert found(view(batch_trigger=BatchTriggerType.NO_BATCH_MATERIALIZATION)) == []
+    assert found(view(**manual(None))) == []
+    assert found(view(**manual(START + timedelta(1)))) == []
+
+
 def test_start_time_is_needed_for_materialisation_only() -> None:
     """A view that is neither online nor offline may leave it out."""
     assert found(view(online=False, offline=False, feature_start_time=None)) == []
@@ -468,8 +485,6 @@ def test_start_time_is_needed_for_materialisation_only() -> None:
     [
         (view(aggregation_interval=timedelta(1)), "aggregation_interval"),
         (view(stream_processing_mode="TIME_INTERVAL"), "stream_processing_mode"),
-        (view(batch_trigger=BatchTriggerType.MANUAL), "batch_trigger"),
-        (view(manual_trigger_backfill_end_time=START), "manual_trigger_backfill_end_time"),
     ],
 )
 def test_what_comes_later_is_refused(one: StreamFeatureView, field: str) -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tecton.locations import holds, is_inside, refusal
+from tecton.locations import for_files, for_objects, for_spark, holds, is_inside, refusal
 
 
 @pytest.mark.parametrize(
@@ -189,3 +189,44 @@ def test_refusal_names_the_roots() -> None:
 def test_files_that_were_found_are_encoded(file: str, inside: bool) -> None:
     """A reader spells them in one way, so they are read in one way."""
     assert holds("/data/a b", file) is inside
+
+
+@pytest.mark.parametrize(
+    ("uri", "spark", "objects", "files"),
+    [
+        ("/data/a b", "/data/a b", "/data/a b", "/data/a b"),
+        ("file:///data/a%20b", "file:///data/a%20b", "/data/a b", "/data/a b"),
+        ("s3://bucket/x", "s3a://bucket/x", "s3://bucket/x", None),
+        ("s3a://bucket/x", "s3a://bucket/x", "s3://bucket/x", None),
+        ("gs://bucket/x", "gs://bucket/x", "gs://bucket/x", None),
+        ("dbfs:/x/y", "dbfs:/x/y", "/dbfs/x/y", "/dbfs/x/y"),
+        ("dbfs:///x", "dbfs:///x", "/dbfs/x", "/dbfs/x"),
+        ("dbfs:/Volumes/c/s/v", "dbfs:/Volumes/c/s/v", "/Volumes/c/s/v", "/Volumes/c/s/v"),
+        *(
+            (uri, uri, uri, None)
+            for uri in (
+                "abfss://c@account.dfs.core.windows.net/x",
+                "abfs://c@account.dfs.core.windows.net/x",
+                "az://c/x",
+                "hdfs://namenode/x",
+            )
+        ),
+        (
+            "wasbs://c@account.blob.core.windows.net/x",
+            "wasbs://c@account.blob.core.windows.net/x",
+            "abfss://c@account.dfs.core.windows.net/x",
+            None,
+        ),
+    ],
+)
+def test_each_reader_has_its_own_spelling(
+    uri: str, spark: str, objects: str, files: str | None
+) -> None:
+    """Hadoop's file systems, delta-rs with obstore, and the local file system."""
+    assert (spark, objects, files) == (for_spark(uri), for_objects(uri), for_files(uri))
+
+
+def test_one_bucket_has_two_schemes() -> None:
+    """Spark names files by `s3a:`, people and delta-rs by `s3:`."""
+    assert holds("s3://bucket/x", "s3a://bucket/x/1.parquet")
+    assert not holds("s3://bucket", "s3a://bucket2/x")
