@@ -57,7 +57,7 @@ class Upkeep:
         self._tally = tally
         self._clock = clock
         self._parent = os.getppid()
-        self._sweep_up = Sweep(backend.online.forget)
+        self._sweep_up = Sweep(backend.online.forget, backend.online.unloaded)
         self._tails = Rescue(backend.push_tables, backend.online, self._rows)
         self._recovery = Periodic("replay of the push logs", self._recover)
         self._threads = (

@@ -15,6 +15,7 @@ from tecton.applied import AppliedSource, Replaced, WorkspaceState
 from tecton.errors import AuthenticationFailed, AuthorizationFailed, StoreUnavailable, TectonError
 from tecton.schema import RecordChecker, RecordLimits
 from tecton.stores import AccessStore, Registry
+from tecton.sweep import obsolete_in, standing_in
 
 
 class Catalog:
@@ -95,29 +96,14 @@ class Catalog:
             # Rows for a generation that needs none do no harm; a lack of them would.
             failures.append(exc)
             serving = state.replaced
-        obsolete += _obsolete(state, serving)
+        obsolete += obsolete_in(state, serving)
         if known is None or (known.id, known.version) != (state.id, state.version):
             known = None
         if known is None or known.replaced != serving:
             found[name] = msgspec.structs.replace(state, replaced=serving)
 
     def _serving(self, state: WorkspaceState) -> tuple[Replaced, ...]:
-        """The replaced generations that stand in for views which are not loaded yet."""
-        if not state.replaced or self._unloaded is None or not state.live:
-            return ()
-        views = [view for view in state.views if view.online]
-        names = {view.name for view in views}
-        former = [one for one in state.replaced if one.view.name in names]
-        asked = [*(view.online_id for view in views), *(one.view.online_id for one in former)]
-        missing = set(self._unloaded(asked))
-        serving = []
-        for view in views:
-            generations = [one for one in former if one.view.name == view.name]
-            if view.online_id in missing:
-                loaded = [one for one in generations if one.view.online_id not in missing]
-                # One that was replaced before it was loaded will never be.
-                serving += loaded[:1]
-        return tuple(serving)
+        return () if self._unloaded is None else standing_in(state, self._unloaded)
 
     @property
     def obsolete(self) -> Sequence[str]:
@@ -190,12 +176,3 @@ class Catalog:
                 source, views, self._tolerance, self._limits
             )
         return checker
-
-
-def _obsolete(state: WorkspaceState, serving: Sequence[Replaced]) -> list[str]:
-    """The replaced generations that do not stand in for a view.
-
-    Those of a view for which another one stands in wait, too: it costs nothing.
-    """
-    kept = {one.view.name for one in serving}
-    return [one.view.online_id for one in state.replaced if one.view.name not in kept]

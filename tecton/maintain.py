@@ -97,7 +97,7 @@ def leftovers(logs: DeltaLogs, states: Sequence[WorkspaceState]) -> Iterator[str
         logs: Lists folders.
         states: All workspaces that there are.
     """
-    for top in ("push", "offline"):
+    for top in ("push", "offline", "checkpoints", "erased"):
         known = {state.folder for state in states}
         for folder in logs.folders(top):
             if folder not in known:

@@ -573,6 +573,9 @@ class TableCare(Protocol):
     def scattered(self, path: str, most: int) -> Sequence[tuple[str, str]]:
         """The partitions (origin, date) of an offline table with more than *most* small files."""
 
+    def remove(self, path: str) -> int:
+        """Delete a folder that nobody uses any more, and all in it; how many files there were."""
+
     def unused(self, path: str) -> int:
         """How many files of a table no read and no stream can need any more."""
 

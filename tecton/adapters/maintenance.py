@@ -91,6 +91,10 @@ class DeltaCare:
             counts[place] = counts.get(place, 0) + 1
         return sorted(place for place, count in counts.items() if count > most)
 
+    def remove(self, path: str) -> int:
+        """Delete a folder that nobody uses any more; how many files there were."""
+        return Documents(self._store).remove(path)
+
     def unused(self, path: str) -> int:
         """How many files of a table nobody can need any more."""
         table = self._table(path)

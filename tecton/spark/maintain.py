@@ -7,9 +7,12 @@ On S3 the two engines commit in ways that do not see each other, so each table h
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from itertools import groupby
 
 from tecton.applied import AppliedView, WorkspaceState, offline_path
+from tecton.errors import StoreUnavailable
+from tecton.leftovers import KEPT, Ledger
 from tecton.maintain import leftovers, maintain_push_tables, maintain_store
 from tecton.names import sql_name
 from tecton.spark.failures import attempt_all
@@ -24,7 +27,11 @@ VACUUM_HOURS = 7 * 24
 
 
 def maintain(
-    stores: JobStores, care: TableCare, state: WorkspaceState, states: Sequence[WorkspaceState]
+    stores: JobStores,
+    care: TableCare,
+    state: WorkspaceState,
+    states: Sequence[WorkspaceState],
+    ledger: Ledger | None = None,
 ) -> Iterator[object]:
     """
     Keep a workspace's tables, and those that all share, small and fast.
@@ -36,6 +43,7 @@ def maintain(
         care: Keeps the tables that delta-rs writes.
         state: The workspace.
         states: All workspaces that there are.
+        ledger: Says since when what is left over is; None: nothing of that is removed.
 
     Yields:
         A report for each table, and one for each folder that belongs to nothing any more.
@@ -52,7 +60,7 @@ def maintain(
             if view.offline
         ),
         ("the store's tables", maintain_store(care, now)),
-        ("what is left over", _left_over(stores, states)),
+        ("what is left over", _left_over(stores, care, states, ledger, now)),
     ]
     return attempt_all(work)
 
@@ -88,6 +96,34 @@ def _name(table: OfflineTable) -> str:
     return f"delta.{sql_name(table.url)}"
 
 
-def _left_over(stores: JobStores, states: Sequence[WorkspaceState]) -> Iterator[str]:
+def _left_over(
+    stores: JobStores,
+    care: TableCare,
+    states: Sequence[WorkspaceState],
+    ledger: Ledger | None,
+    now: datetime,
+) -> Iterator[str]:
     for path in leftovers(stores.logs, states):
-        yield f"{path}: belongs to no workspace or view any more; nothing reads it"
+        since = None if ledger is None else ledger.since(path)
+        if since is None:
+            yield f"{path}: belongs to no workspace or view any more; nothing reads it"
+        elif now < since + KEPT:
+            yield f"{path}: not used any more; it is removed after {since + KEPT:%Y-%m-%d}"
+        else:
+            yield f"{path}: not used any more; {care.remove(path):,} files removed"
+    # A workspace without online views must not need Redis.
+    if ledger is not None and any(view.online for state in states for view in state.views):
+        yield from _forget(stores, ledger, now)
+
+
+def _forget(stores: JobStores, ledger: Ledger, now: datetime) -> Iterator[str]:
+    online = stores.open_online()
+    try:
+        gone = ledger.gone_online(online.unloaded, now)
+        count = online.forget(gone) if gone else 0
+    except StoreUnavailable as exc:
+        # Redis's user may not list keys; what has a ttl goes by itself.
+        yield f"rows of views that are gone stay in Redis: {exc}"
+        return
+    if count:
+        yield f"Redis: {count:,} keys of views that are gone removed"

@@ -111,7 +111,7 @@ def test_old_generation_serves_until_the_new_one_is_loaded(world: World) -> None
     send(world, "c", 3, price=None)
     assert asked(world, "c") == (200, ["3"])
     assert stored(world, old) == [encode_key(["a"]), encode_key(["b"])]
-    sweep = Sweep(world.online.forget)
+    sweep = Sweep(world.online.forget, world.online.unloaded)
     assert list(sweep.look(world.catalog.obsolete, world.clock())) == []
     assert list(sweep.look(world.catalog.obsolete, world.clock() + PATIENCE)) == [
         (old.online_id, 2)

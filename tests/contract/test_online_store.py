@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from datetime import timedelta
 from itertools import count, permutations
 
 import pytest
@@ -10,14 +11,18 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tecton.adapters.redis_online import RedisOnlineStore
+from tecton.applied import AppliedAggregation
 from tecton.errors import StoreUnavailable, ViewNotLoaded
-from tecton.rows import BATCH_SEQUENCE_OFFSET, FeatureRow, encode_key
+from tecton.rows import BATCH_SEQUENCE_OFFSET, FeatureRow, encode_key, row_of
 from tecton.stores import Doubt, OnlineStore, Stored
 from tecton.testing import NOW, InMemoryOnlineStore, build_view
 from tecton.timestamps import micros_of
 from tests.redis_places import KINDS, Place, place_of
 
 AT = micros_of(NOW)
+AGGREGATION = AppliedAggregation(
+    name="n", column="clicked", function="count", time_window=timedelta(days=4000)
+)
 LATER_MS = 10 * 365 * 86_400_000
 FRESH = count()
 
@@ -322,6 +327,30 @@ def test_keys_of_a_view_are_walked(place: Place | None, store: OnlineStore) -> N
             list(store.keys("v"))
     else:
         assert sorted(set(store.keys("v"))) == sorted(keys)
+
+
+def test_forgotten_view_is_not_loaded_and_has_no_rows(
+    place: Place | None, store: OnlineStore
+) -> None:
+    """What says that it is loaded goes first; other views keep what they have."""
+    view = build_view(id="w", ttl=None, aggregations=(AGGREGATION,))
+    load = store.begin_load("w")
+    store.mark_loaded(["v2", "w"])
+    user = {"user_id": "a", "clicked": 1}
+    store.upsert([row(), row(view="v2"), row_of(view, user, AT, 1)])
+    if place is not None and "tecton:" in place.url:
+        with pytest.raises(StoreUnavailable, match="does not allow"):
+            store.forget(["v", "w"])
+    else:
+        assert store.forget(["v", "w"]) == 2
+        store.mark_loaded(["v"])
+        assert read(store) is None
+        assert list(store.keys("w")) == []
+    assert store.unloaded(["w"]) == ["w"]
+    with pytest.raises(StoreUnavailable, match="lost data"):
+        store.mark_loaded(["w"], load)
+    assert store.read([("v2", '["k"]')])[0] is not None
+    assert store.forget([]) == 0
 
 
 def test_erased_rows_go_and_later_ones_stay(store: OnlineStore) -> None:
