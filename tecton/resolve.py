@@ -310,6 +310,4 @@ def _anonymous_source(source: AppliedSource) -> AppliedSource:
 
 
 def _anonymous_view(view: AppliedView) -> AppliedView:
-    return msgspec.structs.replace(
-        view, id="", online_life="", since_version=0, applied_at=EPOCH
-    )
+    return msgspec.structs.replace(view, id="", online_life="", since_version=0, applied_at=EPOCH)
