@@ -72,7 +72,7 @@ class Rescue:
             # Somebody is at work, or this is the first look.
             self._seen[name] = applied
             return
-        last = self._tables.last_batch(state, writer)
+        last = self._tables.last_batch(state, writer, applied)
         if last <= applied:
             return
         batches = self._tables.read_after(state, writer, applied)

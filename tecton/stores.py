@@ -154,8 +154,15 @@ class PushTables(Protocol):
     def writers(self, state: WorkspaceState) -> Sequence[str]:
         """The slots of a workspace that were ever written."""
 
-    def last_batch(self, state: WorkspaceState, writer: str) -> int:
-        """The number of the newest batch, 0 for none; costs little while it stays the same."""
+    def last_batch(self, state: WorkspaceState, writer: str, least: int = 0) -> int:
+        """
+        The number of the newest batch, 0 for none; costs little while it stays the same.
+
+        Args:
+            state: The workspace.
+            writer: The slot.
+            least: A batch that is known to be logged.
+        """
 
     def last_sequence(self, state: WorkspaceState) -> int:
         """The greatest sequence that any writer has ever logged, 0 for none."""

@@ -62,12 +62,17 @@ class DeltaPushTables:
         """The slots that were ever written."""
         return self._documents.folders(push_path(state))
 
-    def last_batch(self, state: WorkspaceState, writer: str) -> int:
+    def last_batch(self, state: WorkspaceState, writer: str, least: int = 0) -> int:
         """The newest batch of a writer."""
         path = f"{push_path(state)}/{writer}"
         known = self._known.get(path)
-        # One look at one place: while nothing is there, nothing has changed.
-        if known is None or self._documents.get(f"{path}/{log_path(known[0] + 1)}") is not None:
+        # One look at one place: while nothing is there, nothing has changed, unless what came
+        # there has been cleaned up since.
+        if (
+            known is None
+            or known[1] < least
+            or self._documents.get(f"{path}/{log_path(known[0] + 1)}") is not None
+        ):
             with self._failures(path):
                 table = DeltaTable(f"{self._store}/{path}")
                 last = int(table.transaction_version(f"push-{writer}") or 0)

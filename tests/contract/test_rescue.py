@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Iterator
 from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
+from deltalake import DeltaTable
 
 from tecton.adapters.checkpoints import Checkpointer
 from tecton.adapters.push_log import DeltaPushLog
 from tecton.adapters.push_tables import DeltaPushTables
 from tecton.adapters.redis_online import RedisOnlineStore
-from tecton.applied import push_log_name
+from tecton.applied import push_log_name, push_path
 from tecton.logged import rows_of
 from tecton.rescue import Rescue, Rescued
 from tecton.rows import encode_key
@@ -69,6 +72,28 @@ def test_log_that_stays_ahead_is_replayed(
     logged(log, "c")
     assert list(rescue.look([STATE])) == [Rescued("prod", "3", 3, 3)]
     assert served(redis_online, "c") == [True]
+
+
+def test_log_that_was_cleaned_up_since_the_last_look_is_read_anew(
+    log: DeltaPushLog, rescue: Rescue, redis_online: RedisOnlineStore, tmp_path: Path
+) -> None:
+    """A busy writer is not looked at for a month; the entries that came next are gone then."""
+    logged(log, "u0")
+    list(rescue.look([STATE]))
+    list(rescue.look([STATE]))
+    entries = [logged(log, f"u{number}") for number in range(1, 4)]
+    for number, entry in enumerate(entries, 1):
+        assert redis_online.apply(NAME, number, number + 1, rows_of(STATE, [entry]))
+    url = str(tmp_path / push_path(STATE, 3))
+    DeltaTable(url).create_checkpoint()
+    long_ago = time.time() - 40 * 86_400
+    for path in Path(url, "_delta_log").glob("[0-9]*"):
+        os.utime(path, (long_ago, long_ago))
+    DeltaTable(url).cleanup_metadata()
+    logged(log, "late")
+    assert list(rescue.look([STATE])) == []
+    assert list(rescue.look([STATE])) == [Rescued("prod", "3", 5, 5)]
+    assert served(redis_online, "late") == [True]
 
 
 def test_owner_that_lives_after_all_goes_on(
