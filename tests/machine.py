@@ -6,13 +6,11 @@ After each rule the push tables, the offline tables and every online read are co
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,151 +21,32 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from werkzeug.test import TestResponse
 
-from tecton.adapters.documents import Documents
-from tecton.adapters.push_log import DeltaPushLog
 from tecton.adapters.push_tables import DeltaPushTables
 from tecton.adapters.redis_online import RedisOnlineStore
-from tecton.applied import (
-    AppliedAggregation,
-    AppliedService,
-    AppliedSource,
-    AppliedView,
-    WorkspaceState,
-    new_id,
-    offline_path,
-    push_path,
-)
+from tecton.applied import AppliedView, new_id, push_log_name, push_path
 from tecton.erase import erase
-from tecton.errors import StoreUnavailable
-from tecton.logged import rows_of
 from tecton.maintain import maintain_push_tables
 from tecton.reload import reload_lost
-from tecton.rescue import Rescue
-from tecton.stores import LogEntry, PushLog
-from tecton.testing import build_service, build_source, build_state, build_view, next_version
+from tecton.testing import build_source, build_state, build_view, next_version
 from tecton.timestamps import format_micros, micros_of
-from tecton.types import Array, Field, Int64, String, Timestamp
-from tests.api.conftest import World
-from tests.model import Generation, Model, Push
-
-MICROSECOND = timedelta(microseconds=1)
-SECOND = timedelta(seconds=1)
-MINUTE = timedelta(minutes=1)
-HOUR = timedelta(hours=1)
-DAY = timedelta(days=1)
-MARGIN = 2 * DAY
-"""How much longer than any view sees pushed records are kept (docs/decisions/0030)."""
-
-USERS = ("u1", "u2", "ü3")
-FIELDS = [
-    Field("user_id", String),
-    Field("timestamp", Timestamp),
-    Field("part", String),
-    Field("amount", Int64),
-]
-
-
-def window(column: str, function: str, over: timedelta, **more: Any) -> AppliedAggregation:
-    """An aggregation whose name says all of it."""
-    name = "_".join(map(str, (column, function, *more.values(), over // MINUTE)))
-    return AppliedAggregation(name=name, column=column, function=function, time_window=over, **more)
-
-
-WINDOWS = (
-    window("amount", "count", DAY),
-    window("amount", "last", HOUR),
-    window("amount", "sum", 3 * HOUR),
-    window("part", "first_distinct", DAY, n=2),
-    window("part", "last", DAY, n=3),
+from tests.machine_checks import Checks
+from tests.machine_hosts import (
+    DAY,
+    FIELDS,
+    HOUR,
+    MICROSECOND,
+    MINUTE,
+    SECOND,
+    USERS,
+    WINDOWS,
+    Host,
+    services_of,
+    views_of,
 )
+from tests.model import Generation, Model
 
-
-def views_of(clicks: AppliedSource, start: datetime) -> list[AppliedView]:
-    """Views of one source, each kept in other places or by another rule."""
-
-    def view(name: str, **changes: Any) -> AppliedView:
-        attributes = {"feature_start_time": start, "ttl": 2 * DAY, **changes}
-        return build_view(clicks, name, **attributes)
-
-    return [
-        view("newest"),
-        view("sums", ttl=None, aggregations=WINDOWS),
-        view("only_online", offline=False, ttl=DAY),
-        view("only_offline", online=False, ttl=3 * DAY),
-    ]
-
-
-def services_of(views: Sequence[AppliedView]) -> tuple[AppliedService, ...]:
-    """One for each view, and one of all that are online."""
-    alone = (build_service(view, name=f"only_{view.name}") for view in views)
-    return (build_service(*(view for view in views if view.online), name="all"), *alone)
-
-
-class Shaky:
-    """What fails once: `fault` says where, and whether before or after it was done."""
-
-    def __init__(self) -> None:
-        self.fault: tuple[str, str] | None = None
-
-    def fails(self, place: str, moment: str) -> None:
-        """Fail, if it is there."""
-        if self.fault == (place, moment):
-            self.fault = None
-            raise StoreUnavailable(f"{place} has failed, {moment} it was done")
-
-
-class ShakyOnline(RedisOnlineStore):
-    """An online store that loses a batch, or the answer to it."""
-
-    shaky: Shaky
-
-    def apply(self, *arguments: Any, **options: Any) -> bool:
-        """Offer a batch."""
-        self.shaky.fails("redis", "before")
-        done = super().apply(*arguments, **options)
-        self.shaky.fails("redis", "after")
-        return done
-
-
-class ShakyDocuments(Documents):
-    """A push table whose log entry is not put, or is and nobody hears of it."""
-
-    shaky: Shaky
-
-    def put_if_absent(self, path: str, data: bytes) -> bool:
-        """Put a file."""
-        is_entry = path.startswith("_delta_log/")
-        if is_entry:
-            self.shaky.fails("log", "before")
-        done = super().put_if_absent(path, data)
-        if is_entry:
-            self.shaky.fails("log", "after")
-        return done
-
-
-class Host(World):
-    """A service that writes a slot of its own."""
-
-    def __init__(self, folder: Path, redis_url: str, writer: int) -> None:
-        self.shaky = Shaky()
-        online = ShakyOnline.connect(redis_url)
-        online.shaky = self.shaky
-        super().__init__(folder, online, redis_url, writer=writer)
-        self.rescue = Rescue(self.backend.push_tables, online, self._rows)
-
-    def open_log(self, state: WorkspaceState) -> PushLog:
-        """The push log, on a store that can fail."""
-
-        def connect(url: str) -> Documents:
-            documents = ShakyDocuments(url)
-            documents.shaky = self.shaky
-            return documents
-
-        backend, writer = self.backend, self.settings.writer
-        return DeltaPushLog.open(self.settings.store, state, writer, backend.checkpointer, connect)
-
-    def _rows(self, state: WorkspaceState, entries: Sequence[LogEntry]) -> Sequence[Any]:
-        return self.backend.erasures.served(state, rows_of(state, entries, self.backend.functions))
+BURST = 150
+"""Events of one request; a leaf of a trie holds 128."""
 
 
 class Drawn(NamedTuple):
@@ -201,11 +80,13 @@ DRAWN = st.builds(
     st.sampled_from("ab"),
     st.none() | st.integers(-2, 9),
     st.sampled_from(_EDGES),
-    st.none() | st.integers(0, 9),
+    st.none() | st.integers(0, 9) | st.integers(0, 2 * BURST),
     st.booleans(),
 )
 REQUESTS = st.lists(DRAWN, min_size=1, max_size=4)
 HOSTS = st.integers(0, 1)
+PLACES = st.sampled_from([(True, True), (True, False), (False, True)])
+"""Where a key is erased: online, offline."""
 
 
 class Sent(NamedTuple):
@@ -216,44 +97,41 @@ class Sent(NamedTuple):
     answer: bytes
 
 
-class Machine(RuleBasedStateMachine):
+class Machine(Checks, RuleBasedStateMachine):
     """A store, a Redis, two services, a clock that is moved on by rules.
 
     Args:
         folder: Empty.
         redis_url: A Redis, which is emptied.
         start: What the clock shows at first.
-        batch: Attributes of the first source.
+        source: Attributes of the first source.
     """
 
     def __init__(self, folder: Path, redis_url: str, start: datetime, **source: Any) -> None:
-        super().__init__()
-        self.folder = folder
-        self.redis_url = redis_url
-        self.now = start
-        self.redis = RedisOnlineStore.connect(redis_url).client
-        self.redis.flushall()
         clicks = build_source("clicks", FIELDS, event_key=("part",), **source)
         plain = build_source("plain", FIELDS)
         first_day = start.replace(hour=0, minute=0, second=0, microsecond=0) - 3 * DAY
         views = views_of(clicks, first_day)
         views.append(build_view(plain, "plain_sums", ttl=None, aggregations=WINDOWS))
         views = self.views(views)
-        self.state = build_state([clicks, plain], views, services_of(views), applied_at=start)
-        self.model = Model()
+        state = build_state([clicks, plain], views, services_of(views), applied_at=start)
+        super().__init__(folder, state, Model(), start)
         for view in views:
             self.model.add_view(view)
+        self.redis_url = redis_url
+        self.redis = RedisOnlineStore.connect(redis_url).client
+        self.redis.flushall()
         self.hosts = [self._host(number) for number in (0, 1)]
-        self.hosts[0].registry.commit(self.state)
+        self.hosts[0].registry.commit(state)
         self.key = self.hosts[0].key
         self.refresh()
         for host in self.hosts:
             host.ingest.recover()
-        self.sequences: dict[int, int] = {}
-        self.known: dict[str, tuple[Sequence[str], Any]] = {}
         self.sent: list[Sent] = []
         self.remembered: set[str] = set()
         self.applied = 0
+        self.bursts = 0
+        self.weeks = 0
 
     def views(self, views: Sequence[AppliedView]) -> list[AppliedView]:
         """The views as a machine has them."""
@@ -281,11 +159,6 @@ class Machine(RuleBasedStateMachine):
         for host in self.hosts:
             host.clock.at = self.now
 
-    @property
-    def micros(self) -> int:
-        """The clock."""
-        return micros_of(self.now)
-
     # Requests.
 
     @rule(host=HOSTS, drawn=REQUESTS, is_keyed=st.booleans(), behind=st.sampled_from([0, 0, 9]))
@@ -301,6 +174,40 @@ class Machine(RuleBasedStateMachine):
         finally:
             service.clock.at = self.now
         self.took(service, records, key, response)
+
+    @precondition(lambda self: self.bursts < 2)
+    @rule(
+        host=HOSTS,
+        source=st.integers(0, 1),
+        user=st.sampled_from(USERS),
+        corrected=st.lists(st.integers(0, BURST - 1), max_size=3),
+    )
+    def burst(self, host: int, source: int, user: str, corrected: Sequence[int]) -> None:
+        """So many events of one key that windows are summed up, and then some are corrected."""
+        self.advance()
+        self.bursts += 1
+        service = self.hosts[host]
+        backs = [minute * MINUTE // MICROSECOND for minute in range(BURST)]
+        drawn = [Drawn(source, user, "a", back % 7, back, None, False) for back in backs]
+        records = self.records(drawn)
+        self.took(service, records, None, self.send(service, records, None))
+        while service.online.tidy():
+            pass
+        self.check_online()
+        records = [
+            (found[0], {**found[1], "amount": 99}) for found in map(records.__getitem__, corrected)
+        ]
+        if records:
+            self.took(service, records, None, self.send(service, records, None))
+
+    @precondition(lambda self: self.weeks < 2)
+    @rule(host=HOSTS, drawn=REQUESTS, days=st.integers(4, 8))
+    def pass_days(self, host: int, drawn: Sequence[Drawn], days: int) -> None:
+        """A request a day."""
+        self.weeks += 1
+        for _ in range(days):
+            self.advance(DAY)
+            self.ingest(host, drawn, False)
 
     @precondition(lambda self: self.sent)
     @rule(host=HOSTS, which=st.integers(0, 20))
@@ -404,6 +311,10 @@ class Machine(RuleBasedStateMachine):
             list(host.rescue.look([self.state]))
             while host.online.tidy():
                 pass
+            log = push_log_name(self.state, host.settings.writer)
+            tables = DeltaPushTables(str(self.folder / "store"))
+            last = tables.last_batch(self.state, str(host.settings.writer))
+            assert host.online.applied_batch(log) == last
 
     @rule(host=HOSTS)
     def reload(self, host: int) -> None:
@@ -448,7 +359,7 @@ class Machine(RuleBasedStateMachine):
     @rule(
         view=st.integers(0, 9),
         user=st.sampled_from(USERS),
-        places=st.sampled_from([(True, True), (True, False), (False, True)]),
+        places=PLACES,
     )
     def erase(self, view: int, user: str, places: tuple[bool, bool]) -> None:
         """A join key is deleted."""
@@ -493,73 +404,6 @@ class Machine(RuleBasedStateMachine):
             if one.view.offline:
                 self.check_offline(one)
         self.check_online()
-
-    def check_log(self) -> None:
-        """Each record is in a push table once, under a greater sequence than all before it."""
-        physical = self.physical()
-        known = set(self.sequences.values())
-        new = sorted(physical.keys() - known)
-        expected = [
-            push for push in self.model.pushes.values() if push.number not in self.sequences
-        ]
-        assert [_spelled(push) for push in expected] == [_read(physical[n]) for n in new]
-        assert not new or new[0] > max(known, default=0)
-        self.sequences.update(zip((push.number for push in expected), new, strict=True))
-        assert set(physical) == {self.sequences[number] for number in self.model.pushes}
-
-    def check_online(self) -> None:
-        """Every key is answered right; 503 exactly while a view is not loaded."""
-        online = [one for one in self.model.views.values() if one.view.online]
-        for one in online:
-            if not one.is_loaded:
-                assert None is self.read(f"only_{one.view.name}", USERS[0]), one.view.name
-        loaded = sorted((one for one in online if one.is_loaded), key=lambda one: one.view.name)
-        for user in USERS if loaded else ():
-            if len(loaded) == len(online):
-                answers = [("all", loaded)]
-            else:
-                answers = [(f"only_{one.view.name}", [one]) for one in loaded]
-            for service, views in answers:
-                expected: list[Any] = []
-                for one in views:
-                    expected += _wire(one.view, self.model.served(one, user, self.micros))
-                assert expected == self.read(service, user), (service, user)
-
-    def read(self, service: str, user: str) -> list[Any] | None:
-        """The vector of a service; None for 503."""
-        params = {
-            "workspace_name": self.state.name,
-            "feature_service_name": service,
-            "join_key_map": {"user_id": user},
-        }
-        response = self.hosts[0].features({"params": params}, self.key)
-        if response.status_code == 503:
-            return None
-        assert response.status_code == 200, response.data
-        features: list[Any] = response.get_json()["result"]["features"]
-        return features
-
-    def check_offline(self, one: Generation) -> None:
-        """What an offline table has taken, and what it has not, is all of the rows, once."""
-        rows, taken = self.offline_rows(one.view)
-        source = self.state.source_by_name[one.view.source]
-        pushed = [row["_sequence"] for row in rows if row["_origin"] == "push"]
-        tail = [
-            entry.sequence
-            for writer, entry in self.entries()
-            if entry.source == source.id and entry.batch_no > taken.get(writer, 0)
-        ]
-        assert Counter(self.sequences[row.number] for row in one.pushed) == Counter(pushed + tail)
-        by_sequence = {self.sequences[row.number]: row for row in one.pushed}
-        for row in rows:
-            if row["_origin"] == "push":
-                assert _values(one.view, row) == by_sequence[row["_sequence"]].values
-        expected = Counter((row.key, row.timestamp, row.tie, row.body()) for row in one.batch)
-        batch = [row for row in rows if row["_origin"] == "batch"]
-        assert expected == Counter(_plain(one.view, row) for row in batch)
-        runs = {(row.key, row.timestamp, row.tie): row.number for row in one.batch}
-        places = {runs[_plain(one.view, row)[:3]]: row["_sequence"] for row in batch}
-        assert sorted(places.values()) == [places[number] for number in sorted(places)]
 
     # What rules are made of.
 
@@ -643,65 +487,6 @@ class Machine(RuleBasedStateMachine):
         for source, record in records:
             self.model.push(source, record, self.micros)
 
-    def entries(self) -> list[tuple[str, LogEntry]]:
-        """Every record of every push table, and whose table it is."""
-        tables = DeltaPushTables(str(self.folder / "store"))
-
-        def read(writer: str) -> list[tuple[str, LogEntry]]:
-            batches = tables.read_after(self.state, writer, 0)
-            return [(writer, entry) for batch in batches for entry in batch]
-
-        found: list[tuple[str, LogEntry]] = []
-        for writer in tables.writers(self.state):
-            path = push_path(self.state, int(writer))
-            found += self.unless_known(path, partial(read, writer))
-        return found
-
-    def physical(self) -> dict[int, LogEntry]:
-        """The records of all push tables by sequence, which no two have in common."""
-        entries = [entry for _, entry in self.entries()]
-        found = {entry.sequence: entry for entry in entries}
-        assert len(found) == len(entries)
-        return found
-
-    def offline_rows(self, view: AppliedView) -> tuple[list[dict[str, Any]], dict[str, int]]:
-        """The rows of an offline table, and what it has taken of each writer."""
-        path = offline_path(self.state, view)
-
-        def read() -> tuple[list[dict[str, Any]], dict[str, int]]:
-            table = DeltaTable(f"{self.folder}/store/{path}")
-            taken = {w: table.transaction_version(f"push/{w}") or 0 for w in ("0", "1")}
-            return table.to_pyarrow_table().to_pylist(), taken
-
-        return self.unless_known(path, read) or ([], {})
-
-    def unless_known(self, path: str, read: Callable[[], Any]) -> Any:
-        """What *read* says of a table, or said when its log was the same; None without a table."""
-        log = sorted(entry.name for entry in (self.folder / "store" / path).glob("_delta_log/*"))
-        if log and self.known.get(path, ((), None))[0] != log:
-            self.known[path] = (log, read())
-        return self.known[path][1] if log else None
-
-    def check_what_was_dropped(self) -> None:
-        """Records that left the push tables are too old for every view, and in offline tables."""
-        physical = self.physical()
-        sees = [one.view.ttl or DAY for one in self.model.views.values()]
-        first = (self.now - max(sees) - MARGIN).replace(hour=0, minute=0, second=0, microsecond=0)
-        dropped = [
-            push
-            for push in self.model.pushes.values()
-            if self.sequences[push.number] not in physical
-        ]
-        for push in dropped:
-            assert push.accepted_at < micros_of(first)
-        for one in self.model.views.values():
-            if one.view.offline and dropped:
-                rows, _ = self.offline_rows(one.view)
-                held = {row["_sequence"] for row in rows}
-                own = [push for push in dropped if push.source == one.view.source]
-                assert {self.sequences[push.number] for push in own} <= held
-        self.model.forget([push.number for push in dropped])
-
 
 def _counts(response: TestResponse) -> Iterator[tuple[str, int, int]]:
     for found in response.get_json()["ingestMetrics"]["featureViewIngestMetrics"]:
@@ -710,37 +495,6 @@ def _counts(response: TestResponse) -> Iterator[tuple[str, int, int]]:
             int(found["onlineRecordIngestCount"]),
             int(found["offlineRecordIngestCount"]),
         )
-
-
-def _spelled(push: Push) -> dict[str, Any]:
-    return {**push.record, "timestamp": format_micros(push.record["timestamp"])}
-
-
-def _read(entry: LogEntry) -> dict[str, Any]:
-    record: dict[str, Any] = json.loads(entry.record)
-    return record
-
-
-def _values(view: AppliedView, row: Mapping[str, Any]) -> dict[str, Any]:
-    return {column.name: row[column.name] for column in view.columns}
-
-
-def _plain(view: AppliedView, row: Mapping[str, Any]) -> tuple[str, int, int, bytes]:
-    body = json.dumps(list(_values(view, row).values()), separators=(",", ":"), ensure_ascii=False)
-    return (row["user_id"], micros_of(row[view.timestamp_field]), row["_tie"], body.encode())
-
-
-def _wire(view: AppliedView, values: Mapping[str, Any] | None) -> list[Any]:
-    """A vector as get-features spells it."""
-    features = []
-    for feature in view.features:
-        value = None if values is None else values[feature.name]
-        if value is not None and feature.dtype == Int64:
-            value = str(value)
-        if value is not None and feature.dtype == Array(Int64):
-            value = [None if item is None else str(item) for item in value]
-        features.append(value)
-    return features
 
 
 def play(examples: int, steps: int) -> settings:

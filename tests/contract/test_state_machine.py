@@ -2,28 +2,49 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from itertools import count
 from pathlib import Path
+from typing import NamedTuple
 
 import pyarrow as pa
 from deltalake import CommitProperties, Transaction, write_deltalake
 from hypothesis import strategies as st
-from hypothesis.stateful import initialize, rule, run_state_machine_as_test
+from hypothesis.stateful import initialize, precondition, rule, run_state_machine_as_test
 
 from tecton.adapters.push_tables import DeltaPushTables
 from tecton.applied import offline_path
 from tecton.stores import BACKFILL, Run
 from tecton.timestamps import from_micros
-from tests.machine import DAY, Machine, play
-from tests.model import Generation
+from tests.machine import PLACES, Machine, play
+from tests.machine_hosts import DAY, USERS
+from tests.model import Generation, Row
 
 NOON = datetime.now(timezone.utc).replace(hour=12, minute=0, second=0, microsecond=0) + DAY
 """Redis forgets by the real clock, so what is played lies ahead of it."""
 
 
+class _Saved(NamedTuple):
+    """An old state of Redis.
+
+    Args:
+        dumped: Key, rest of its life in ms, value.
+        views: By generation: the rows that an online read saw, and whether it was loaded.
+        remembered: Idempotency keys.
+        number: How much had been accepted.
+    """
+
+    dumped: Sequence[tuple[bytes, int, bytes]]
+    views: Mapping[str, tuple[list[Row], bool]]
+    remembered: set[str]
+    number: int
+
+
 class ServiceMachine(Machine):
     """All that goes on without Spark; what a frontfill does is written by delta-rs."""
+
+    saved: _Saved | None = None
 
     @initialize(is_loaded=st.booleans())
     def begin(self, is_loaded: bool) -> None:
@@ -47,13 +68,50 @@ class ServiceMachine(Machine):
                 self.hosts[0].backend.runs.record(run)
         self.reload(0)
 
-    @rule()
-    def take(self) -> None:
-        """Every offline table takes what it has not taken of each writer."""
+    @rule(left_out=st.none() | st.integers(0, 9))
+    def take(self, left_out: int | None) -> None:
+        """Every offline table, or all but one, takes what it has not taken of each writer."""
         self.advance()
-        for one in self.model.views.values():
-            if one.view.offline:
+        for number, one in enumerate(self.model.views.values()):
+            if one.view.offline and number != left_out:
                 self._take(one)
+
+    @rule()
+    def save(self) -> None:
+        """Redis is saved."""
+        self.advance()
+        dumped = [
+            (key, self.redis.pttl(key), self.redis.dump(key)) for key in self.redis.scan_iter()
+        ]
+        views = {one.view.id: (list(one.online), one.is_loaded) for one in self.views_online()}
+        self.saved = _Saved(dumped, views, set(self.remembered), self.model.number)
+
+    @precondition(lambda self: self.saved)
+    @rule()
+    def restore(self) -> None:
+        """An old state of Redis comes back; what was pushed since is found missing."""
+        self.advance()
+        self.refresh()
+        assert self.saved is not None
+        self.flush()
+        for key, ttl, value in self.saved.dumped:
+            self.redis.restore(key, max(ttl, 0), value)
+        self.remembered = set(self.saved.remembered)
+        for host in self.hosts:
+            host.ingest.recover()
+        for one in self.views_online():
+            old, one.is_loaded = self.saved.views.get(one.view.id, ([], False))
+            one.online = old + [row for row in one.pushed if row.number > self.saved.number]
+
+    @rule(view=st.integers(0, 9), user=st.sampled_from(USERS), places=PLACES)
+    def erase(self, view: int, user: str, places: tuple[bool, bool]) -> None:
+        """A join key is deleted, for good where no older Redis is brought back."""
+        super().erase(view, user, places)
+        self.saved = None
+
+    def views_online(self) -> list[Generation]:
+        """The generations that are served."""
+        return [one for one in self.model.views.values() if one.view.online]
 
     def _take(self, one: Generation) -> None:
         tables = DeltaPushTables(str(self.folder / "store"))
