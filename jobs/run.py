@@ -18,7 +18,7 @@ from tecton.applied import AppliedView, WorkspaceState, new_id
 from tecton.bootstrap import Backend, open_online, whoami
 from tecton.errors import JobFailed, NotFound
 from tecton.functions.transformation import turned_off
-from tecton.locations import BatchRules
+from tecton.locations import BatchRules, for_spark
 from tecton.settings import Settings
 from tecton.spark.failures import FAILURES, one_line
 from tecton.spark.session import cancel_work, get_session, mark_work, quiet
@@ -128,7 +128,7 @@ def _stores(backend: Backend, state: WorkspaceState, owner: str) -> JobStores:
     logs, runs = backend.delta_logs, backend.runs
     return JobStores(
         spark,
-        settings.store,
+        for_spark(settings.store),
         logs,
         runs,
         opens,

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from tecton.locations import for_objects
 from tecton.settings import Settings
 
 if TYPE_CHECKING:
@@ -45,11 +46,16 @@ class Backend:
     settings: Settings
 
     @cached_property
+    def place(self) -> str:
+        """Where the store is, as delta-rs and obstore spell it."""
+        return for_objects(self.settings.store)
+
+    @cached_property
     def documents(self) -> Documents:
         """The JSON documents of the store."""
         from tecton.adapters.documents import Documents
 
-        return Documents(self.settings.store)
+        return Documents(self.place)
 
     @cached_property
     def registry(self) -> Registry:
@@ -123,41 +129,41 @@ class Backend:
         """What all writers have logged."""
         from tecton.adapters.push_tables import DeltaPushTables
 
-        return DeltaPushTables(self.settings.store)
+        return DeltaPushTables(self.place)
 
     def open_push_log(self, state: WorkspaceState, writer: int) -> PushLog:
         """Take over the push table of one writer slot."""
         from tecton.adapters.push_log import DeltaPushLog
 
-        return DeltaPushLog.open(self.settings.store, state, writer, self.checkpointer)
+        return DeltaPushLog.open(self.place, state, writer, self.checkpointer)
 
     @cached_property
     def delta_logs(self) -> DeltaLogs:
         """What the transaction logs of the store's tables say."""
         from tecton.adapters.delta_logs import StoreDeltaLogs
 
-        return StoreDeltaLogs(self.settings.store)
+        return StoreDeltaLogs(self.place)
 
     @cached_property
     def care(self) -> TableCare:
         """What keeps the store's tables small."""
         from tecton.adapters.maintenance import DeltaCare
 
-        return DeltaCare(self.settings.store)
+        return DeltaCare(self.place)
 
     @cached_property
     def erasures(self) -> Erasures:
         """Which join keys were erased."""
         from tecton.adapters.erasures import DeltaErasures
 
-        return DeltaErasures(self.settings.store, self.functions)
+        return DeltaErasures(self.place, self.functions)
 
     @cached_property
     def runs(self) -> RunLog:
         """What materialisation jobs have done and do."""
         from tecton.adapters.runs import DeltaRunLog
 
-        return DeltaRunLog(self.settings.store)
+        return DeltaRunLog(self.place)
 
     @cached_property
     def claims(self) -> Claims:
@@ -171,14 +177,14 @@ class Backend:
         """Who did what."""
         from tecton.adapters.audit import DeltaAuditLog
 
-        return DeltaAuditLog(self.settings.store)
+        return DeltaAuditLog(self.place)
 
     @cached_property
     def history(self) -> History:
         """What is kept of views outside the online store."""
         from tecton.adapters.history import DeltaHistory
 
-        return DeltaHistory(self.settings.store, self.functions)
+        return DeltaHistory(self.place, self.functions)
 
     @cached_property
     def functions(self) -> FunctionRunner:

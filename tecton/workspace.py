@@ -19,7 +19,7 @@ from tecton.erase import erase, keys_of
 from tecton.errors import InvalidKeys, NotFound
 from tecton.functions.transformation import turned_off
 from tecton.launching import Launching
-from tecton.locations import BatchRules
+from tecton.locations import BatchRules, for_spark
 from tecton.materialization import MaterializationJob, MaterializationJobs
 from tecton.settings import Settings
 from tecton.statuses import status_headings, status_rows
@@ -144,7 +144,8 @@ class _Reader:
         logs, runs = self._backend.delta_logs, self._backend.runs
         rules = BatchRules(settings.batch_roots, settings.max_key_bytes)
         erasures = self._backend.erasures
-        tables = StoreTables(spark, settings.store, logs, runs, rules=rules, erasures=erasures)
+        place = for_spark(settings.store)
+        tables = StoreTables(spark, place, logs, runs, rules=rules, erasures=erasures)
         return features_for_events(
             tables, self._state, self._parts(), events, timestamp_key, from_source, as_known
         )

@@ -15,8 +15,6 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Generic, TypeVar
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 import msgspec
 import obstore
@@ -26,6 +24,7 @@ from obstore.store import LocalStore, from_url
 from tecton.access import AccessState
 from tecton.applied import FORMAT, WorkspaceState
 from tecton.errors import Conflict, StoreFormatError, StoreUnavailable
+from tecton.locations import for_files
 from tecton.names import is_object_name, path_of
 
 _State = TypeVar("_State", bound="WorkspaceState | AccessState")
@@ -43,7 +42,8 @@ class Documents:
             store: A path or a URI: `s3://`, `gs://`, `abfss://`, `dbfs:/` (through its mount).
         """
         self._name = store
-        self._folder = _local_folder(store)
+        path = for_files(store)
+        self._folder = None if path is None else Path(path)
         self._opened: obstore.store.ObjectStore | None = None
         self._inode: tuple[int, int] | None = None
 
@@ -254,16 +254,6 @@ class _Versions(Generic[_State]):
 
 class _Format(msgspec.Struct):
     format: int = FORMAT
-
-
-def _local_folder(store: str) -> Path | None:
-    """The folder of a local store; None for an object store."""
-    if store.startswith("dbfs:"):
-        path = "/" + store.removeprefix("dbfs:").lstrip("/")
-        return Path(path if path.startswith("/Volumes/") else "/dbfs" + path)
-    if store.startswith("file://"):
-        return Path(url2pathname(urlsplit(store).path))
-    return None if "://" in store else Path(store)
 
 
 def _inode(folder: Path) -> tuple[int, int]:

@@ -98,11 +98,11 @@ def materialize(
         SourceError: The batch data is missing or of another schema; nothing was changed.
     """
     began = stores.clock()
-    rows = read_batch(stores.spark, source, stores.rules.roots)
+    whole = Period(runs[0].start, runs[-1].end)
+    rows = read_batch(stores.spark, source, stores.rules.roots, whole)
     if view.function is None:
         counts = count_rows(rows, view, runs, stores.rules.key_bytes)
         return _replace(stores, state, view, runs, began, rows, counts)
-    whole = Period(runs[0].start, runs[-1].end)
     records = period_records(rows, source, view, whole)
     returned = returned_rows(records, source, view, period=whole)
     with kept(returned, view):
