@@ -3,7 +3,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-EXTRAS := api,jobs,embedded,demo,dev
+EXTRAS := api,jobs,scheduler,embedded,demo,dev
 INSTALLED := $(VENV)/.installed
 SPARK35 := $(VENV)/spark35
 SPARK35_TESTS := tests/spark

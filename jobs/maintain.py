@@ -10,6 +10,7 @@ import argparse
 import os
 import sys
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 from jobs.run import run
@@ -22,6 +23,8 @@ from tecton.settings import Settings
 from tecton.spark.maintain import maintain
 from tecton.spark.tables import JobStores
 from tecton.stores import MAINTENANCE, Run
+
+CLAIMS_KEPT = timedelta(days=30)
 
 
 def main() -> None:
@@ -83,6 +86,7 @@ def maintain_recorded(stores: JobStores, state: WorkspaceState, run: Run) -> Ite
         for report in maintain_workspace(stores, state):
             reports.append(str(report))
             yield report
+        stores.claims.forget(state.folder, stores.clock() - CLAIMS_KEPT)
         work.done(run, "; ".join(reports))
 
 

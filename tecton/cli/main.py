@@ -22,6 +22,7 @@ from tecton.cli.erase import delete_keys
 from tecton.cli.jobs import materialize, redis
 from tecton.cli.render import printable
 from tecton.cli.replay import replay
+from tecton.cli.scheduler import scheduler
 from tecton.cli.session import Session
 from tecton.cli.status import freshness, materialization_status
 from tecton.cli.verify import verify_consistency
@@ -52,6 +53,7 @@ for _command in (
     materialize,
     materialization_status,
     freshness,
+    scheduler,
     replay,
     verify_consistency,
     delete_keys,
