@@ -169,7 +169,11 @@ def covered(view: AppliedView, attempts: Iterable[Run]) -> list[Period]:
         if run.view_id == view.id and run.state == SUCCESS and run.kind in (BACKFILL, PERIOD)
     ]
     offline = [Period(run.start, run.end) for run in done if run.offline or not view.offline]
-    online = [Period(run.start, run.end) for run in done if run.online or not view.online]
+    online = [
+        Period(run.start, run.end)
+        for run in done
+        if run.online or not view.online or _is_refilled(view, run)
+    ]
     if offline == online:
         return offline
     pairs = ((one, two) for one in offline for two in online)
@@ -178,6 +182,11 @@ def covered(view: AppliedView, attempts: Iterable[Run]) -> list[Period]:
         for one, two in pairs
         if max(one.start, two.start) < min(one.end, two.end)
     ]
+
+
+def _is_refilled(view: AppliedView, run: Run) -> bool:
+    """Was a view's online store filled anew after a run, with all that was offline by then?"""
+    return bool(view.online_life) and view.offline and run.started < view.applied_at
 
 
 def _wanted(question: Question, by_view: dict[str, list[Run]]) -> Iterator[Run]:
