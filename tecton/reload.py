@@ -13,6 +13,7 @@ from tecton.applied import AppliedView, WorkspaceState
 from tecton.failpoints import Point, reach
 from tecton.rows import FeatureRow
 from tecton.stores import History, OnlineStore, RunLog, is_backfilled
+from tecton.sweep import PATIENCE
 from tecton.timestamps import micros_of
 
 
@@ -37,7 +38,8 @@ def reload_lost(
     """
     Fill the online store again with the views that it holds no more.
 
-    Views whose backfill has not ended yet are left to it. Safe beside anything that writes: rows
+    Views whose backfill has not ended yet are left to it, as are those that shall be filled anew
+    since just now. Safe beside anything that writes: rows
     are offered, and the more recent one stays.
 
     Args:
@@ -58,7 +60,10 @@ def reload_lost(
         lost = online.unloaded(list(views))
         ended = runs.of(state.folder) if lost else ()
         for view in (views[view_id] for view_id in lost):
-            if is_backfilled(ended, view):
+            # Before, a service may still accept records without knowing whom they concern. The
+            # backfill of a view that is new has waited for that.
+            is_known = not view.online_life or now >= view.applied_at + PATIENCE
+            if is_known and is_backfilled(ended, view):
                 yield Reloaded(view.name, _reload(online, history, state, view, now))
 
 

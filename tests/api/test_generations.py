@@ -13,9 +13,10 @@ import msgspec
 from tecton.applied import AppliedFunction, AppliedView, Column, WorkspaceState, new_id
 from tecton.erase import erase
 from tecton.plan import make_plan
-from tecton.reload import replay
+from tecton.reload import Reloaded, reload_lost, replay
 from tecton.resolve import Desired
 from tecton.rows import encode_key
+from tecton.stores import BACKFILL, Run
 from tecton.sweep import PATIENCE, Sweep
 from tecton.testing import build_function_view, build_service, build_source, build_state, build_view
 from tecton.types import Field, Float64, Int64, String, Timestamp
@@ -168,6 +169,31 @@ def test_longer_ttl_shows_what_was_expired_when_it_is_loaded(world: World) -> No
     assert (new.id, new.online_id != old.online_id) == (old.id, True)
     assert asked(world, "a") == (200, [None])
     load(world, second)
+    assert asked(world, "a") == (200, ["1"])
+
+
+def test_service_waits_for_others_before_it_fills_a_view_anew(world: World) -> None:
+    """Another service may accept records for some seconds without knowing of the new rows."""
+    first = applied(world, ttl=timedelta(hours=2))
+    send(world, "a", 1)
+    backend, view = world.backend, first.views[0]
+    start = TODAY - timedelta(days=1)
+    backend.runs.record(
+        Run(first.folder, view.name, view.id, BACKFILL, start, start, start, start, "")
+    )
+
+    def longer(view: AppliedView) -> AppliedView:
+        return msgspec.structs.replace(view, ttl=timedelta(days=7))
+
+    second = recreated(world, first, longer)
+
+    def reload() -> list[Reloaded]:
+        now = world.clock()
+        return list(reload_lost(world.online, backend.history, backend.runs, [second], now))
+
+    assert reload() == []
+    world.clock.advance(PATIENCE)
+    assert reload() == [Reloaded(view.name, 1)]
     assert asked(world, "a") == (200, ["1"])
 
 
