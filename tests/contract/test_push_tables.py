@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -11,7 +12,7 @@ from deltalake import DeltaTable
 
 from tecton.adapters.checkpoints import Checkpointer
 from tecton.adapters.push_log import DeltaPushLog
-from tecton.adapters.push_tables import read_batches, read_records
+from tecton.adapters.push_tables import DeltaPushTables, read_batches, read_records
 from tecton.applied import push_path
 from tecton.stores import LogEntry
 from tecton.testing import NOW, build_state
@@ -68,3 +69,47 @@ def test_rows_that_were_deleted_leave_the_others(
     _table(tmp_path).delete(f"accepted_date = '{NOW.date()}'")
     assert list(read_batches(_table(tmp_path), 0, 5)) == batches[5:]
     assert _table(tmp_path).transaction_version("push-0") == len(SIZES)
+
+
+def test_greatest_sequence_is_of_all_writers(tmp_path: Path, batches: list[list[LogEntry]]) -> None:
+    """The newest batch of each has its greatest."""
+    tables = DeltaPushTables(str(tmp_path))
+    assert tables.last_sequence(STATE) == batches[-1][-1].sequence
+    checkpointer = Checkpointer()
+    log = DeltaPushLog.open(str(tmp_path), STATE, 1, checkpointer)
+    assert tables.last_sequence(STATE) == batches[-1][-1].sequence
+    log.append([LogEntry("s", number, 1, 1, b"{}") for number in (1000, 1001)], NOW)
+    assert tables.last_sequence(STATE) == 1001
+    assert tables.last_sequence(build_state()) == 0
+    checkpointer.close()
+
+
+def test_greatest_sequence_outlives_its_record(
+    tmp_path: Path, batches: list[list[LogEntry]]
+) -> None:
+    """Whatever was deleted or joined since, in a checkpoint too."""
+    last = batches[-1][-1].sequence
+    table = _table(tmp_path)
+    table.delete(f"sequence > {last - 4}")
+    table.optimize.compact()
+    table.create_checkpoint()
+    assert DeltaPushTables(str(tmp_path)).last_sequence(STATE) == last
+
+
+def test_greatest_sequence_of_tables_of_former_releases(
+    tmp_path: Path, batches: list[list[LogEntry]]
+) -> None:
+    """Their commits did not tell it: statistics do, or else the records."""
+    tables, last = DeltaPushTables(str(tmp_path)), batches[-1][-1].sequence
+    logs = sorted((tmp_path / push_path(STATE, 0) / "_delta_log").glob("*.json"))
+    for log in logs:
+        lines = log.read_text().splitlines()
+        log.write_text("\n".join(line for line in lines if "sequence-0" not in line))
+    assert _table(tmp_path).transaction_version("sequence-0") is None
+    assert tables.last_sequence(STATE) == last
+    for log in logs:
+        actions = [json.loads(line) for line in log.read_text().splitlines()]
+        for action in actions:
+            action.get("add", {}).pop("stats", None)
+        log.write_text("\n".join(map(json.dumps, actions)))
+    assert tables.last_sequence(STATE) == last
