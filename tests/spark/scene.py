@@ -174,7 +174,7 @@ class Scene:
     def served(self, state: WorkspaceState, *keys: Any) -> list[bytes | None]:
         """The bodies that the online store holds for some keys of the first view."""
         view = state.views[0]
-        stored = self.online.read([(view.id, encode_key([key])) for key in keys])
+        stored = self.online.read([(view.online_id, encode_key([key])) for key in keys])
         return [None if row is None else row.body for row in stored]
 
     def train(
