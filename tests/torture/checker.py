@@ -44,11 +44,13 @@ class Trust(NamedTuple):
         reads: What was acknowledged is read at once; not where Redis goes back in time, which
             is found by the next write or within a second.
         memory: Answers to idempotency keys are remembered.
+        serving: Every read is answered, whatever happens to requests that write.
     """
 
     statuses: bool = True
     reads: bool = True
     memory: bool = True
+    serving: bool = False
 
 
 class Checker:
@@ -163,7 +165,8 @@ class Checker:
 
     def _reading(self, reading: Reading) -> Iterator[Violation]:
         """A read after an acknowledgement sees what was acknowledged, or something newer."""
-        if reading.status not in (200, 503, None):
+        allowed = (200,) if self._trust.serving else (200, 503, None)
+        if reading.status not in allowed:
             yield Violation(Kind.DIVERGED, f"a read was answered {reading.status}")
         if reading.status != 200 or not self._trust.reads:
             return

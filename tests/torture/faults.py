@@ -423,7 +423,7 @@ FAST = (
     Fault("Redis: frozen", redis_is_frozen, trust=Trust(memory=False)),
     Fault("Redis: emptied", redis_is_emptied, trust=Trust(memory=False)),
     Fault("Redis: an old snapshot", redis_is_restored, kept=(False,), trust=_STALE),
-    Fault("disk: full", disk_is_full, disk_bytes=24 * 2**20),
+    Fault("disk: full", disk_is_full, trust=Trust(serving=True), disk_bytes=24 * 2**20),
     Fault("clock: back", clock_goes_back, trust=Trust(statuses=False)),
     Fault(
         "clock: apart, and Redis emptied",

@@ -141,7 +141,7 @@ class Client(Thread):
                 self.history.requests.append(request)
             self._send(request)
             self.done += 1
-            if request.outcome is Outcome.OK and self._rng.random() < 0.6:
+            if self._rng.random() < 0.6:
                 self._read(self._rng.choice(request.records).user)
             self._is_over.wait(self._shape.pause)
         self._wire.close()
