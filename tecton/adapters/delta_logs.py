@@ -7,9 +7,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
+from tecton.adapters.delta_tables import open_table
 from tecton.adapters.documents import Documents
 from tecton.errors import StoreUnavailable
 
@@ -28,14 +28,14 @@ class StoreDeltaLogs:
         """The newest version of the table at *path*, None if there is no table."""
         with self._failures(path):
             try:
-                return int(DeltaTable(f"{self._store}/{path}").version())
+                return int(open_table(f"{self._store}/{path}").version())
             except TableNotFoundError:
                 return None
 
     def transaction(self, path: str, version: int, application: str) -> int:
         """How far *application* had written the table at *version*, 0 if it never did."""
         with self._failures(path):
-            table = DeltaTable(f"{self._store}/{path}", version=version)
+            table = open_table(f"{self._store}/{path}", version)
             return int(table.transaction_version(application) or 0)
 
     def folders(self, path: str) -> Sequence[str]:

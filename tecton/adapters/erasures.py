@@ -18,6 +18,7 @@ import pyarrow as pa
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
+from tecton.adapters.delta_tables import open_table
 from tecton.adapters.documents import Documents
 from tecton.adapters.push_tables import read_records
 from tecton.applied import FORMAT, AppliedView, WorkspaceState, new_id, offline_path, push_path
@@ -194,7 +195,7 @@ class DeltaErasures:
 
     def _table(self, path: str) -> DeltaTable | None:
         try:
-            return DeltaTable(f"{self._store}/{path}")
+            return open_table(f"{self._store}/{path}")
         except TableNotFoundError:
             return None
 

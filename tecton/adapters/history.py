@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
+from tecton.adapters.delta_tables import open_table
 from tecton.adapters.documents import Documents
 from tecton.adapters.erasures import DeltaErasures
 from tecton.adapters.push_tables import CHUNK_ROWS, read_records, small_batches
@@ -75,7 +76,7 @@ class DeltaHistory:
 
     def _table(self, path: str) -> DeltaTable | None:
         try:
-            return DeltaTable(f"{self._store}/{path}")
+            return open_table(f"{self._store}/{path}")
         except TableNotFoundError:
             return None
 

@@ -17,6 +17,7 @@ import pyarrow as pa
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
+from tecton.adapters.delta_tables import open_table
 from tecton.adapters.documents import Documents
 from tecton.adapters.joining import Joiner, Layout, TableFile, files_of
 from tecton.errors import StoreUnavailable
@@ -57,7 +58,7 @@ class DeltaCare:
     def push_table(self, path: str, now: datetime, kept: Kept) -> Tidied:
         """Tidy the push table of one writer."""
         with self._failures(path):
-            table = DeltaTable(f"{self._store}/{path}")
+            table = open_table(f"{self._store}/{path}")
             files = files_of(table)
             old = _old_days(files, kept)
             forgotten = _delete_days(table, old)
@@ -106,7 +107,7 @@ class DeltaCare:
     def _table(self, path: str) -> DeltaTable | None:
         with self._failures(path):
             try:
-                return DeltaTable(f"{self._store}/{path}")
+                return open_table(f"{self._store}/{path}")
             except TableNotFoundError:
                 return None
 

@@ -22,6 +22,7 @@ from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
 from tecton.adapters.checkpoints import Checkpointer
+from tecton.adapters.delta_tables import open_table
 from tecton.adapters.documents import Documents
 from tecton.adapters.push_tables import log_path, read_batches, sequence_app
 from tecton.applied import WorkspaceState, push_log_name, push_path
@@ -170,7 +171,7 @@ class DeltaPushLog:
     def read_after(self, batch_no: int) -> Iterator[Sequence[LogEntry]]:
         """The batches above *batch_no*, in order, each whole."""
         try:
-            yield from read_batches(DeltaTable(self._url), batch_no)
+            yield from read_batches(open_table(self._url), batch_no)
         except (DeltaError, OSError, pa.ArrowException) as exc:
             raise StoreUnavailable(f"the push table {self._url} cannot be read: {exc}") from exc
 
@@ -187,7 +188,7 @@ class DeltaPushLog:
                 partition_by=["accepted_date"],
                 configuration=_CONFIGURATION,
             )
-            table = DeltaTable(self._url)
+            table = open_table(self._url)
             self._version = table.version()
             self._last_batch = table.transaction_version(self._batch_app) or 0
             self._epoch = table.transaction_version(self._epoch_app) or 0

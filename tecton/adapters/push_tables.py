@@ -20,6 +20,7 @@ import pyarrow.dataset as ds
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
+from tecton.adapters.delta_tables import open_table
 from tecton.adapters.documents import Documents
 from tecton.applied import WorkspaceState, push_path
 from tecton.errors import StoreUnavailable
@@ -74,7 +75,7 @@ class DeltaPushTables:
             or self._documents.get(f"{path}/{log_path(known[0] + 1)}") is not None
         ):
             with self._failures(path):
-                table = DeltaTable(f"{self._store}/{path}")
+                table = open_table(f"{self._store}/{path}")
                 last = int(table.transaction_version(f"push-{writer}") or 0)
                 known = self._known[path] = (table.version(), last)
         return known[1]
@@ -88,7 +89,7 @@ class DeltaPushTables:
 
     def _last_sequence(self, path: str, writer: str) -> int:
         with self._failures(path):
-            table = DeltaTable(f"{self._store}/{path}")
+            table = open_table(f"{self._store}/{path}")
             told = int(table.transaction_version(sequence_app(writer)) or 0)
             # Of commits by releases that did not tell their statistics do.
             return max(told, _greatest(table, "sequence"))
@@ -99,7 +100,7 @@ class DeltaPushTables:
         """The batches of a writer above *batch_no*."""
         path = f"{push_path(state)}/{writer}"
         with self._failures(path):
-            yield from read_batches(DeltaTable(f"{self._store}/{path}"), batch_no)
+            yield from read_batches(open_table(f"{self._store}/{path}"), batch_no)
 
     @contextmanager
     def _failures(self, path: str) -> Iterator[None]:
