@@ -10,7 +10,14 @@ from typing import Any
 
 import msgspec
 
-from tecton.applied import AppliedFunction, AppliedView, Column, WorkspaceState, new_id
+from tecton.applied import (
+    AppliedAggregation,
+    AppliedFunction,
+    AppliedView,
+    Column,
+    WorkspaceState,
+    new_id,
+)
 from tecton.erase import erase
 from tecton.plan import make_plan
 from tecton.reload import Reloaded, reload_lost, replay
@@ -153,6 +160,29 @@ def test_function_of_either_generation_runs(world: World) -> None:
     load(world, second)
     assert asked(world, "a") == (200, ["15"])
     assert asked(world, "b") == (200, ["21"])
+
+
+def test_windows_of_either_generation_are_whole(world: World) -> None:
+    """A former generation keeps taking events, so its windows stay exact until the swap."""
+    total = AppliedAggregation(
+        name="total", column="clicked", function="sum", time_window=timedelta(days=1)
+    )
+    first = applied(world, ttl=None, aggregations=(total,))
+    send(world, "a", 5)
+
+    def mean_too(view: AppliedView) -> AppliedView:
+        mean = msgspec.structs.replace(total, name="mean", function="mean")
+        return msgspec.structs.replace(view, aggregations=(mean, total))
+
+    second = recreated(world, first, mean_too)
+    assert asked(world, "a") == (200, ["5"])
+    send(world, "b", 7)
+    assert asked(world, "b") == (200, ["7"])
+    load(world, second)
+    world.catalog.refresh()
+    world.online.forget(world.catalog.obsolete)
+    assert asked(world, "a") == (200, ["5"])
+    assert asked(world, "b") == (200, ["7"])
 
 
 def test_longer_ttl_shows_what_was_expired_when_it_is_loaded(world: World) -> None:
