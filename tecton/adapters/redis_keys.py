@@ -8,8 +8,8 @@ its number of nodes, whose slots lie evenly in the range of all slots.
 
 Key spaces: `tecton:f:` feature rows, `tecton:l:` loaded markers, `tecton:w:` how far each push
 log is applied, `tecton:b:` loads under way, `tecton:s:` each workspace's counter of sequences,
-`tecton:i:` idempotency keys, `tecton:r:` rates. The first four are kept in each bucket, which so
-knows by itself what it has lost.
+`tecton:i:` idempotency keys, `tecton:r:` rates, `tecton:o:` which process writes a push log. The
+first four are kept in each bucket, which so knows by itself what it has lost.
 """
 
 from __future__ import annotations
@@ -115,6 +115,11 @@ def watermark_key(tag: str, log: str) -> str:
 def sequence_key(workspace: str) -> str:
     """The counter of a workspace's sequences: a hash."""
     return key_of("tecton", "s", workspace)
+
+
+def claim_key(log: str) -> str:
+    """Which process writes a push log."""
+    return key_of("tecton", "o", log)
 
 
 def idempotency_key(name: str) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from tecton.adapters.redis_client import connect
 from tecton.adapters.redis_commands import RedisClient, Script
-from tecton.names import key_of
+from tecton.adapters.redis_keys import claim_key
 
 CLAIM_MS = 20_000
 """How long a process that has ended, or hangs, keeps others from its slots."""
@@ -31,12 +31,8 @@ class RedisSlotClaims:
 
     def hold(self, log: str, owner: str) -> bool:
         """Claim a push log, or renew the claim; False if another holds it."""
-        return bool(self._redis.ask(_HOLD.on([_claim_key(log)], owner, self._claim_ms)))
+        return bool(self._redis.ask(_HOLD.on([claim_key(log)], owner, self._claim_ms)))
 
     def let_go(self, log: str, owner: str) -> None:
         """Give a claim up; does nothing if it is another's."""
-        self._redis.ask(_HOLD.on([_claim_key(log)], owner, 0))
-
-
-def _claim_key(log: str) -> str:
-    return key_of("tecton", "o", log)
+        self._redis.ask(_HOLD.on([claim_key(log)], owner, 0))
