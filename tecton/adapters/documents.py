@@ -112,10 +112,10 @@ class Documents:
                 obstore.delete(self._store, paths)
             return len(paths)
 
-    def list(self, prefix: str) -> Sequence[str]:
-        """The paths of all documents in the folder *prefix* and below, sorted."""
+    def list(self, prefix: str, after: str | None = None) -> Sequence[str]:
+        """The paths of all documents in the folder *prefix* and below, those *after* one, sorted."""
         with self._failures(f"list {prefix}"):
-            listed = obstore.list(self._store, prefix)
+            listed = obstore.list(self._store, prefix, offset=after)
             return sorted(document["path"] for page in listed for document in page)
 
     def folders(self, prefix: str) -> Sequence[str]:
