@@ -113,7 +113,7 @@ class Documents:
             return len(paths)
 
     def list(self, prefix: str, after: str | None = None) -> Sequence[str]:
-        """The paths of all documents in the folder *prefix* and below, those *after* one, sorted."""
+        """The paths of all documents below the folder *prefix*, those *after* one, sorted."""
         with self._failures(f"list {prefix}"):
             listed = obstore.list(self._store, prefix, offset=after)
             return sorted(document["path"] for page in listed for document in page)
