@@ -78,6 +78,12 @@ class Checker:
 
     def violations(self, rng: random.Random) -> Iterator[Violation]:
         """All that is wrong, without Spark."""
+        yield from self.books()
+        yield from self._online(rng)
+        yield from self._tables()
+
+    def books(self) -> Iterator[Violation]:
+        """What push tables and the clients' histories say against each other."""
         yield from self._log()
         for request in self._requests:
             yield from self._answers(request)
@@ -85,8 +91,6 @@ class Checker:
         yield from self._order()
         for reading in self._readings:
             yield from self._reading(reading)
-        yield from self._online(rng)
-        yield from self._tables()
 
     def _log(self) -> Iterator[Violation]:
         """Batches without a gap, sequences that were handed out once, nothing that nobody sent."""
