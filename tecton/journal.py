@@ -20,6 +20,7 @@ from tecton.attempts import with_deaths
 from tecton.errors import JobCancelled, JobTaken, TectonError
 from tecton.stores import (
     CANCELLED,
+    ENDED,
     FAILURE,
     MAINTENANCE,
     RUNNING,
@@ -201,7 +202,7 @@ class Journal:
         runs = [
             run._replace(log=self._log or run.log)
             for run in self._runs.attempts(workspace)
-            if run.owner == self.owner and run.state == RUNNING
+            if run.owner == self.owner and run.state not in ENDED
         ]
         self._claimed = Counter((workspace, claim_of(run)) for run in runs)
         return runs
@@ -268,9 +269,11 @@ class Journal:
         now = self._clock()
         self._runs.record(
             *(
-                run._replace(state=FAILURE, ended=now, report=reason)
+                run._replace(
+                    state=FAILURE if run.state == RUNNING else CANCELLED, ended=now, report=reason
+                )
                 for run in left
-                if run.state == RUNNING
+                if run.state not in ENDED
             )
         )
         for name in dict.fromkeys(map(claim_of, left)):
