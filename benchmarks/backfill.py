@@ -96,6 +96,7 @@ def _measure(rows: int, arguments: argparse.Namespace, is_hot: bool) -> float:
     seconds = found["seconds"]
     print(
         f"{rows:12,} rows ({name}): {seconds:7.1f} s, {rows / seconds:8,.0f} rows/s, "
+        f"{peak.cpu:,.0f} s of CPU in all, "
         f"at most {peak.total:,.0f} MiB ({peak.shown()}); {found['kept']:,} kept; "
         f"of that {found['online']:,} to Redis ({served / MEBIBYTE:,.0f} MiB there), "
         f"again alone {found['load']:.1f} s: {found['online'] / found['load']:,.0f} rows/s",
@@ -105,10 +106,14 @@ def _measure(rows: int, arguments: argparse.Namespace, is_hot: bool) -> float:
 
 
 class _Peak:
-    """The most memory that a process and those below it held together; shared pages count once."""
+    """The most memory that a process and those below it held together; shared pages count once.
+
+    And the seconds of CPU that they used: a busy machine makes these no longer.
+    """
 
     def __init__(self, pid: int) -> None:
-        self.total = 0.0
+        self.total = self.cpu = 0.0
+        self._used: dict[int, float] = {}
         self._parts: dict[str, float] = {}
         self._process = psutil.Process(pid)
         self._ended = threading.Event()
@@ -131,9 +136,12 @@ class _Peak:
                 try:
                     name = "JVM" if "java" in process.name() else "Python"
                     held = process.memory_full_info().pss / MEBIBYTE
+                    times = process.cpu_times()
+                    self._used[process.pid] = times.user + times.system
                 except psutil.Error:
                     continue  # it has just ended
                 parts[name] = parts.get(name, 0) + held
+            self.cpu = sum(self._used.values())
             if sum(parts.values()) > self.total:
                 self.total, self._parts = sum(parts.values()), parts
 

@@ -26,6 +26,7 @@ from tecton.spark.columns import column
 from tecton.spark.offline_table import BATCH, OfflineTable
 from tecton.spark.online_load import load_online
 from tecton.spark.returned import kept, period_records, returned_rows
+from tecton.spark.session import enough_partitions
 from tecton.spark.sources import read_batch
 from tecton.spark.tables import JobStores
 from tecton.timestamps import from_micros, micros_of
@@ -102,12 +103,14 @@ def materialize(
     rows = read_batch(stores.spark, source, stores.rules.roots, whole)
     if view.function is None:
         counts = count_rows(rows, view, runs, stores.rules.key_bytes)
-        return _replace(stores, state, view, runs, began, rows, counts)
+        with enough_partitions(stores.spark, sum(count.usable for count in counts)):
+            return _replace(stores, state, view, runs, began, rows, counts)
     records = period_records(rows, source, view, whole)
     returned = returned_rows(records, source, view, period=whole)
     with kept(returned, view):
         counts = count_returned(rows, returned, source, view, runs, stores.rules.key_bytes)
-        return _replace(stores, state, view, runs, began, returned, counts)
+        with enough_partitions(stores.spark, sum(count.usable for count in counts)):
+            return _replace(stores, state, view, runs, began, returned, counts)
 
 
 def _replace(

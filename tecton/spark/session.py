@@ -5,7 +5,8 @@ The Spark session: the one that is there, or a local one with Delta.
 from __future__ import annotations
 
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Iterator, MutableMapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from pyspark.sql import SparkSession
@@ -22,6 +23,9 @@ _LOCAL = {
     "spark.ui.showConsoleProgress": "false",
     "spark.sql.execution.arrow.pyspark.enabled": "true",
 }
+_PARTITIONS = "spark.sql.shuffle.partitions"
+PARTITION_ROWS = 500_000
+"""Of a shuffle, where the number of rows is known."""
 _SESSION = {"spark.sql.session.timeZone": "UTC"}
 _PLACED_BY_OTHERS = (
     "PYSPARK_GATEWAY_PORT",  # spark-submit
@@ -77,6 +81,31 @@ def cancel_work(spark: SparkSession, name: str) -> None:
         spark.interruptAll()
     else:
         context.cancelJobGroup(name)
+
+
+@contextmanager
+def enough_partitions(spark: SparkSession, rows: int) -> Iterator[None]:
+    """
+    Meanwhile a shuffle of *rows* rows has partitions small enough to be sorted in memory.
+
+    However many rows there are, what a task holds is then about the same. Few rows are left to the
+    session's own number.
+
+    Args:
+        spark: The session.
+        rows: How many there are.
+    """
+    before = spark.conf.get(_PARTITIONS, "")
+    wanted = -(-rows // PARTITION_ROWS)
+    # Databricks has `auto`.
+    if before is None or not before.isdigit() or wanted <= int(before):
+        yield
+        return
+    spark.conf.set(_PARTITIONS, wanted)
+    try:
+        yield
+    finally:
+        spark.conf.set(_PARTITIONS, before)
 
 
 def _configured(builder: SparkSession.Builder, options: dict[str, str]) -> SparkSession:
