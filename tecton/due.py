@@ -221,10 +221,20 @@ def _wanted_of(question: Question, view: AppliedView, attempts: Sequence[Run]) -
 
 
 def _asked_for(attempts: Sequence[Run], now: datetime) -> Iterator[Run]:
-    """Jobs that a person started and that have failed."""
+    """Jobs that a person started, that have failed, and that no later one has done."""
     for job in jobs_of(run for run in attempts if run.is_manual):
-        if job[-1].state == FAILURE:
-            yield job[-1]._replace(state=RUNNING, started=now, ended=now, report="")
+        last = job[-1]
+        if last.state == FAILURE and not any(_does(run, last) for run in attempts):
+            again = last._replace(state=RUNNING, started=now, ended=now, report="")
+            yield again._replace(attempt=last.attempt + 1)
+
+
+def _does(run: Run, failed: Run) -> bool:
+    """Has an attempt done what a former one was to do?"""
+    is_later = run.state == SUCCESS and run.started >= failed.started
+    is_whole = run.start <= failed.start and failed.end <= run.end
+    has_stores = run.online >= failed.online and run.offline >= failed.offline
+    return run.kind in (BACKFILL, PERIOD) and is_later and is_whole and has_stores
 
 
 def _sort_in(
@@ -239,7 +249,7 @@ def _sort_in(
         notes.append(f"{what} was cancelled; trigger a job for it to run again")
     elif is_due:
         run_id = standing.run_id or wanted.run_id
-        number = standing.attempt + (standing.state == "given up")
+        number = max(standing.attempt + (standing.state == "given up"), wanted.attempt)
         runs.append(wanted._replace(run_id=run_id, attempt=number))
     elif standing.at is not None:
         notes.append(f"{what} failed; attempt {standing.attempt} is due at {_short(standing.at)}")

@@ -150,11 +150,17 @@ class Journal:
         self._lost: set[str] = set()
         self._stop: Callable[[], None] = lambda: None
 
-    def attempts(self, workspace: str) -> list[Run]:
-        """All attempts in a workspace (its folder); those that died without a word have failed."""
-        return with_deaths(
-            self._runs.attempts(workspace), self._lease_end(workspace), self._clock()
-        )
+    def attempts(self, workspace: str, is_merged: bool = False) -> list[Run]:
+        """
+        The attempts in a workspace; those that died without a word have failed.
+
+        Args:
+            workspace: The workspace's folder.
+            is_merged: As `RunLog.merged`, which costs less.
+        """
+        runs = self._runs
+        recorded = runs.merged(workspace) if is_merged else runs.attempts(workspace)
+        return with_deaths(recorded, self._lease_end(workspace), self._clock())
 
     def announce(self, workspace: str, derive: Derive, lease: timedelta = LEASE) -> Announced:
         """
@@ -166,7 +172,7 @@ class Journal:
                 claim before may have done it.
             lease: How long until the first sign of life of the job.
         """
-        wanted = derive(self.attempts(workspace))
+        wanted = derive(self.attempts(workspace, is_merged=True))
         if not wanted:
             return Announced((), ())
         self._keep(workspace, lease)
@@ -176,7 +182,7 @@ class Journal:
             holder = self._claims.take(workspace, name, self.owner, self._clock())
             if holder is not None:
                 refused[name] = holder
-        attempts = self.attempts(workspace)
+        attempts = self.attempts(workspace, is_merged=True)
         runs = [
             run._replace(state=RUNNING, owner=self.owner, log=self._log)
             for run in derive(attempts)
@@ -201,7 +207,7 @@ class Journal:
         self._keep(workspace)
         runs = [
             run._replace(log=self._log or run.log)
-            for run in self._runs.attempts(workspace)
+            for run in self._runs.merged(workspace)
             if run.owner == self.owner and run.state not in ENDED
         ]
         self._claimed = Counter((workspace, claim_of(run)) for run in runs)

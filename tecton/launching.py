@@ -50,7 +50,7 @@ class Launching:
             What is due, and how to find out again.
         """
         now = self.clock()
-        attempts = self.journal().attempts(state.folder)
+        attempts = self.journal().attempts(state.folder, is_merged=True)
         ended = [
             view
             for view in state.views

@@ -688,6 +688,15 @@ class RunLog(Protocol):
     def attempts(self, workspace: str) -> Sequence[Run]:
         """All attempts of one workspace, each as far as it has come, in order of their starts."""
 
+    def merged(self, workspace: str) -> Sequence[Run]:
+        """
+        What of `attempts` decides what is due; costs little after years.
+
+        Periods that ended well and touch each other may be one, failures of jobs that ended well
+        in the end may be left out, and of runs that go on where the last one stopped all but the
+        last.
+        """
+
 
 class Lease(NamedTuple):
     """Until when an owner of claims is known to live.

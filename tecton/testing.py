@@ -456,6 +456,10 @@ class InMemoryRuns:
         """All attempts, each as far as it has come."""
         return fold(run for run in self.rows if run.workspace == workspace)
 
+    def merged(self, workspace: str) -> Sequence[Run]:
+        """The same."""
+        return self.attempts(workspace)
+
 
 class RecordingLauncher:
     """`stores.JobLauncher` that runs nothing and remembers what it was asked to run.

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from deltalake import DeltaTable, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
+from tecton.adapters.merged_runs import merged_rows
 from tecton.attempts import fold
 from tecton.errors import StoreUnavailable
 from tecton.stores import SUCCESS, Run
@@ -72,17 +73,24 @@ class DeltaRunLog:
 
     def attempts(self, workspace: str) -> Sequence[Run]:
         """All attempts of one workspace, each as far as it has come."""
+        return fold(map(_run, self._rows(workspace).to_pylist()))
+
+    def merged(self, workspace: str) -> Sequence[Run]:
+        """What decides what is due; see `stores.RunLog`."""
+        return fold(map(_run, merged_rows(self._rows(workspace)).to_pylist()))
+
+    def _rows(self, workspace: str) -> pa.Table:
         with self._failures("read"):
             try:
                 dataset = DeltaTable(self._url).to_pyarrow_dataset()
             except TableNotFoundError:
-                return ()
+                return _SCHEMA.empty_table()
             rows = dataset.to_table(filter=pc.field("workspace") == workspace)
+        columns = {name: rows.column(name) for name in rows.column_names}
         for name in _TIMES:
             # As integers: Arrow's own conversion asks the machine's zone files for "UTC".
-            at = rows.schema.get_field_index(name)
-            rows = rows.set_column(at, name, rows.column(name).cast(pa.int64()))
-        return fold(map(_run, rows.to_pylist()))
+            columns[name] = columns[name].cast(pa.int64())
+        return pa.table(columns)
 
     @contextmanager
     def _failures(self, done: str) -> Iterator[None]:

@@ -140,7 +140,10 @@ def test_a_period_by_one_store_alone_is_due_for_the_other() -> None:
 def test_a_failed_job_by_hand_is_tried_again() -> None:
     """As often as others, unless that was not wanted; with its own number and id."""
     state, view = workspace()
-    loaded = [recorded(state, view, BACKFILL, 0, 10), recorded(state, view, PUSHED, 0, 10)]
+    loaded = [
+        recorded(state, view, BACKFILL, 0, 10, started=START),
+        recorded(state, view, PUSHED, 0, 10),
+    ]
     failed = recorded(state, view, PERIOD, 2, 4, state=FAILURE, is_manual=True, online=False)
     failed = failed._replace(started=NOW - DAY, ended=NOW - DAY)
     [again] = due(
