@@ -183,7 +183,7 @@ def _work(folder: Path, redis: str, memory: str, is_windowed: bool) -> None:
     from tecton.spark.backfill import backfill
     from tecton.spark.materialize import BatchReport
     from tecton.spark.online_load import load_online
-    from tecton.spark.session import get_session, quiet
+    from tecton.spark.session import enough_partitions, get_session, quiet
     from tecton.spark.tables import JobStores
 
     state = _state(folder, is_windowed)
@@ -203,11 +203,13 @@ def _work(folder: Path, redis: str, memory: str, is_windowed: bool) -> None:
     batches = [report for report in reports if isinstance(report, BatchReport)]
     RedisOnlineStore.connect(redis).client.flushall()
     table = stores.offline_table(state, view)
+    kept = sum(report.kept for report in batches)
     began = time.perf_counter()
-    loaded = load_online(table.read(table.version() or 0), view, _now(), opens)
+    with enough_partitions(spark, kept):
+        loaded = load_online(table.read(table.version() or 0), view, _now(), opens)
     load = time.perf_counter() - began
     answer: dict[str, Any] = {"seconds": seconds, "load": load, "online": loaded}
-    answer["kept"] = sum(report.kept for report in batches)
+    answer["kept"] = kept
     spark.stop()
     print(json.dumps(answer))
 
