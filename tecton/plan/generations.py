@@ -12,7 +12,7 @@ from itertools import groupby
 import msgspec
 
 from tecton.applied import AppliedView, BatchRows, Replaced, WorkspaceState
-from tecton.periods import Period, backfill_period, due_periods, runs_of, seen_from
+from tecton.periods import Period, backfill_period, due_periods, floor_to, runs_of, seen_from
 from tecton.plan.differences import differences, source_differences
 from tecton.plan.functions import is_same_code
 from tecton.plan.values import Backfill
@@ -195,9 +195,10 @@ def _new_runs(
 def _seen(view: AppliedView, whole: Period | None, now: datetime) -> Period | None:
     """The part of a backfill that a read could see."""
     seen = seen_from(view, now)
-    if whole is None or seen is None or seen <= whole.start:
+    if whole is None or seen is None:
         return whole
-    return Period(seen, whole.end) if seen < whole.end else None
+    start = max(whole.start, floor_to(view.batch_schedule, seen))
+    return Period(start, whole.end) if start < whole.end else None
 
 
 def _starts_later(old: AppliedView, view: AppliedView) -> bool:
