@@ -74,7 +74,7 @@ def test_post_processor_is_kept_as_text(tmp_path: Path) -> None:
 def test_what_cannot_be_captured_is_refused_with_its_line(tmp_path: Path) -> None:
     """And where functions are off, all are."""
     with pytest.raises(DefinitionError) as error:
-        desired(tmp_path, ('COLUMN = "clicks"', 'COLUMN = str(datetime.now())'))
+        desired(tmp_path, ('COLUMN = "clicks"', "COLUMN = str(datetime.now())"))
     [problem] = error.value.problems
     assert "batch_config.post_processor" == problem.field
     assert problem.message.startswith("features.py:6: `COLUMN` is computed")
