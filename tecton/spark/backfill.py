@@ -65,7 +65,8 @@ def backfill(
     if attempt is None:
         [attempt] = _announce(stores, state, [new_run(state, view, BACKFILL, stores.clock())])
     source = state.source_by_name[view.source]
-    whole = backfill_period(view, source.batch, at or stores.clock())
+    at = _reached(stores, state, view, at or stores.clock())
+    whole = backfill_period(view, source.batch, at)
     reports: list[BatchReport | PushReport] = []
     with journal.carry_out(attempt) as work:
         runs = () if whole is None else runs_of(view, whole)
@@ -79,6 +80,20 @@ def backfill(
             attempt = attempt._replace(start=whole.start, end=whole.end)
         parts = _parts(attempt, reports)
         work.done(attempt, "; ".join(map(str, reports)), counts_of(reports), parts)
+
+
+def _reached(stores: JobStores, state: WorkspaceState, view: AppliedView, at: datetime) -> datetime:
+    """*at* or, if later, the time up to which earlier runs have brought batch rows.
+
+    Those periods are never due again, so a backfill that is asked for an earlier time, of a view
+    that the online store has lost, has to bring them too.
+    """
+    batch = state.source_by_name[view.source].batch
+    if batch is None:
+        return at
+    runs = [run for run in stores.runs.of(state.folder) if run.view_id == view.id]
+    ends = [run.end + batch.data_delay for run in runs if run.kind in (BACKFILL, PERIOD)]
+    return max([at, *ends])
 
 
 def _parts(attempt: Run, reports: Iterable[BatchReport | PushReport]) -> Sequence[Run]:

@@ -125,6 +125,17 @@ def test_a_backfill_that_never_ended_is_due(scene: Scene) -> None:
     assert ["torn", "fine"] == list(dict.fromkeys(report.view for report in reports))
 
 
+def test_lost_view_is_filled_as_far_as_it_was(scene: Scene) -> None:
+    """Also by a run for an earlier time: the later periods would never be due again."""
+    scene.write_batch(("a", utc(2), 1), ("b", utc(1), 2))
+    state = scene.example(offline=False)
+    scene.backfill(state)
+    scene.online.client.flushall()
+    scene.clock.advance(DAY)
+    scene.frontfill(state, utc(2, 12))
+    assert [b"[1]", b"[2]"] == scene.served(state, "a", "b")
+
+
 def test_online_equals_offline_in_any_order_of_arrival(scene: Scene) -> None:
     """Batch and push mixed, before and after jobs: both stores answer the same."""
     draw = random.Random(3)
