@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -77,10 +77,14 @@ def services_of(views: Sequence[AppliedView]) -> tuple[AppliedService, ...]:
 
 
 class Shaky:
-    """What fails once: `fault` says where, and whether before or after it was done."""
+    """What fails once: `fault` says where, and whether before or after it was done.
+
+    `interrupt` is called once between the log and Redis.
+    """
 
     def __init__(self) -> None:
         self.fault: tuple[str, str] | None = None
+        self.interrupt: Callable[[], None] | None = None
 
     def fails(self, place: str, moment: str) -> None:
         """Fail, if it is there."""
@@ -96,6 +100,9 @@ class ShakyOnline(RedisOnlineStore):
 
     def apply(self, *arguments: Any, **options: Any) -> bool:
         """Offer a batch."""
+        interrupt, self.shaky.interrupt = self.shaky.interrupt, None
+        if interrupt is not None:
+            interrupt()
         self.shaky.fails("redis", "before")
         done = super().apply(*arguments, **options)
         self.shaky.fails("redis", "after")

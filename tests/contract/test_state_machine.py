@@ -17,7 +17,7 @@ from tecton.adapters.push_tables import DeltaPushTables
 from tecton.applied import offline_path
 from tecton.stores import BACKFILL, Run
 from tecton.timestamps import from_micros
-from tests.machine import PLACES, Machine, play
+from tests.machine import HOSTS, PLACES, REQUESTS, Drawn, Machine, play
 from tests.machine_hosts import DAY, USERS
 from tests.model import Generation, Row
 
@@ -87,21 +87,29 @@ class ServiceMachine(Machine):
         self.saved = _Saved(dumped, views, set(self.remembered), self.model.number)
 
     @precondition(lambda self: self.saved)
-    @rule()
-    def restore(self) -> None:
-        """An old state of Redis comes back; what was pushed since is found missing."""
+    @rule(host=HOSTS, drawn=st.just([]) | REQUESTS)
+    def restore(self, host: int, drawn: Sequence[Drawn]) -> None:
+        """An old state of Redis comes back, maybe under a request; what it lacks is found."""
         self.advance()
         self.refresh()
+        if drawn:
+            self.hosts[host].shaky.interrupt = self._restore
+            self.ingest(host, drawn, False)
+        else:
+            self._restore()
         assert self.saved is not None
-        self.flush()
-        for key, ttl, value in self.saved.dumped:
-            self.redis.restore(key, max(ttl, 0), value)
-        self.remembered = set(self.saved.remembered)
-        for host in self.hosts:
-            host.ingest.recover()
+        for service in self.hosts:
+            service.ingest.recover()
         for one in self.views_online():
             old, one.is_loaded = self.saved.views.get(one.view.id, ([], False))
             one.online = old + [row for row in one.pushed if row.number > self.saved.number]
+
+    def _restore(self) -> None:
+        assert self.saved is not None
+        self.redis.flushall()
+        for key, ttl, value in self.saved.dumped:
+            self.redis.restore(key, max(ttl, 0), value)
+        self.remembered = set(self.saved.remembered)
 
     @rule(view=st.integers(0, 9), user=st.sampled_from(USERS), places=PLACES)
     def erase(self, view: int, user: str, places: tuple[bool, bool]) -> None:
@@ -172,4 +180,4 @@ def test_service_is_a_dict(tmp_path: Path, redis_url: str) -> None:
     def machine() -> ServiceMachine:
         return ServiceMachine(tmp_path / str(next(folders)), redis_url, NOON)
 
-    run_state_machine_as_test(machine, settings=play(examples=25, steps=40))
+    run_state_machine_as_test(machine, settings=play(examples=16, steps=40))
