@@ -13,9 +13,9 @@ from tecton.adapters.launchers.local import LocalLauncher
 from tecton.applied import BatchRows
 from tecton.errors import JobFailed, NotFound
 from tecton.settings import Settings
-from tecton.stores import Job
+from tecton.stores import PERIOD, PUSHED, Job
 from tecton.testing import build_source, build_state, build_view
-from tests.spark.scene import NOW, Scene, events_of, text, utc
+from tests.spark.scene import DAY, NOW, Scene, events_of, text, utc
 
 
 def _launch(scene: Scene, script: str, *arguments: str) -> Sequence[str]:
@@ -27,7 +27,7 @@ def test_jobs_run_by_spark_submit(scene: Scene) -> None:
     """A line for each step; what fails is one `error:` line, and the other views are done."""
     lost = BatchRows(uri="/data/lost.parquet", file_format="parquet", timestamp_field="timestamp")
     source, broken = scene.source(), build_source("broken", batch=lost)
-    view = build_view(source)
+    view = build_view(source, max_backfill_interval=36_500 * DAY)
     state = build_state([source, broken], [view, build_view(broken, "torn")], [])
     # The job has the real clock: day 1 was yesterday.
     scene.write_batch(("a", utc(1), 1), ("a", utc(1, 1), 2))
@@ -54,7 +54,11 @@ def test_jobs_run_by_spark_submit(scene: Scene) -> None:
     )
 
     assert "1 rows added offline" in lines[-1]
-    assert [utc(2), utc(3)] == sorted(run.start for run in scene.backend.runs.of(state.folder))[-2:]
+    runs = scene.backend.runs.of(state.folder)
+    [period] = [run for run in runs if run.kind == PERIOD]
+    assert (utc(2), utc(4)) == (period.start, period.end)
+    [pushed] = [run for run in runs if run.kind == PUSHED]
+    assert Path(pushed.log).parent == log.parent
     offline = scene.offline(state)
     assert ("push", "c", utc(2), 4) in offline
     assert ("batch", "a", NOW, 5) in offline
