@@ -13,7 +13,7 @@ CONSTRAINTS := constraints-common.txt
 export PYSPARK_PYTHON ?= $(CURDIR)/$(BIN)/python
 
 .DEFAULT_GOAL := help
-.PHONY: help install java demo serve test test-fast test-redis test-spark35 check format bench torture clean
+.PHONY: help install java demo serve test test-fast test-redis test-spark35 check format bench play torture clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -74,6 +74,13 @@ format: $(INSTALLED) ## put right what ruff can, and empty the notebooks
 
 bench: install ## measure what the documents claim
 	$(BIN)/python -m benchmarks
+
+EXAMPLES ?= 1000
+JOBS_EXAMPLES ?= 50
+
+play: install ## requests, losses and jobs in random order against a model; EXAMPLES=… JOBS_EXAMPLES=…
+	STATE_MACHINE_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest tests/contract/test_state_machine.py
+	STATE_MACHINE_EXAMPLES=$(JOBS_EXAMPLES) $(BIN)/python -m pytest tests/spark/test_state_machine.py
 
 ROUNDS ?= 200
 SEED ?= 1
