@@ -20,6 +20,7 @@ from tecton.rows import row_of
 from tecton.spark.backfill import backfill
 from tecton.spark.failures import FAILURES, one_line
 from tecton.spark.materialize import BatchReport, materialize
+from tecton.stores import FAILURE, SUCCESS
 from tecton.testing import build_source, build_state, build_view
 from tecton.timestamps import micros_of
 from tests.fixtures import files_of
@@ -256,7 +257,8 @@ def test_a_missing_batch_file_changes_nothing(scene: Scene) -> None:
     scene.write_batch(("a", utc(2), 1))
     state = scene.example()
     scene.backfill(state)
-    before = files_of(scene.folder)
+    tables = scene.folder / "store" / "offline"
+    before = files_of(tables)
     served = scene.served(state, "a")
     lost = msgspec.structs.replace(
         state.sources[0],
@@ -268,7 +270,8 @@ def test_a_missing_batch_file_changes_nothing(scene: Scene) -> None:
         scene.backfill(broken)
 
     assert "batch source /data/lost.parquet: there is no such file or folder" == str(failure.value)
-    assert before == files_of(scene.folder)
+    assert before == files_of(tables)
+    assert [SUCCESS, FAILURE] == [run.state for run in scene.backend.runs.attempts(state.folder)]
     assert served == scene.served(state, "a")
 
 
