@@ -8,6 +8,7 @@ import logging
 import os
 import signal
 from collections.abc import Sequence
+from functools import partial
 
 from ingest_api.periodic import Periodic
 from ingest_api.tally import Tally
@@ -18,6 +19,7 @@ from tecton.catalog import Catalog
 from tecton.committer import Clock
 from tecton.errors import StoreUnavailable, TectonError
 from tecton.ingest import Ingest
+from tecton.lapse import mark_lapsed, told
 from tecton.logged import rows_of
 from tecton.reload import Reloaded, reload_lost
 from tecton.rescue import Rescue
@@ -30,6 +32,9 @@ AUDIT_SECONDS = 60.0
 
 TIDY_SECONDS = 0.1
 """Until then reads go through events that have just come one by one."""
+
+LAPSE_SECONDS = 10.0
+"""Between two looks whether Redis has gone back behind what jobs and erasures did."""
 
 TAIL_SECONDS = 2.0
 """A log that is ahead for so long has lost its writer, or one that will not mind."""
@@ -64,6 +69,7 @@ class Upkeep:
             Periodic("definitions and roles", catalog.refresh),
             self._recovery,
             Periodic("reload of lost views", self._reload),
+            Periodic("look for views as they once were", self._mark_lapsed, LAPSE_SECONDS),
             Periodic("replay of other writers' logs", self._rescue, TAIL_SECONDS),
             Periodic("removal of replaced rows", self._sweep),
             Periodic("sealing of windows", self._tidy, TIDY_SECONDS),
@@ -133,11 +139,24 @@ class Upkeep:
         while self._backend.online.tidy():
             pass
 
+    def _mark_lapsed(self) -> None:
+        backend = self._backend
+        states, now = self._catalog.workspaces(), self._clock()
+        for lapsed in mark_lapsed(backend.online, backend.ledger, backend.erasures, states, now):
+            _log.warning(
+                "Redis has gone back to an older state: %s of %s; all of it is loaded again",
+                "erased rows" if lapsed.erased else "batch rows",
+                lapsed.view,
+            )
+
     def _reload(self) -> None:
         backend = self._backend
         states = self._catalog.workspaces()
         now = self._clock()
-        reports = reload_lost(backend.online, backend.history, backend.runs, states, now)
+        should_have = partial(told, ledger=backend.ledger, erasures=backend.erasures, now=now)
+        reports = reload_lost(
+            backend.online, backend.history, backend.runs, states, now, should_have
+        )
         unread = [report.view for report in reports if not self._is_reloaded(report)]
         if unread:
             raise StoreUnavailable(

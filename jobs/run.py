@@ -135,6 +135,7 @@ def _stores(backend: Backend, state: WorkspaceState, owner: str) -> JobStores:
         utc_now,
         rules=rules,
         erasures=backend.erasures,
+        ledger=backend.ledger,
         claims=backend.claims,
         owner=owner,
         who=whoami(os.environ),

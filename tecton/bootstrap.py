@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from tecton.stores import (
         AccessStore,
         AuditLog,
+        BatchLedger,
         Claims,
         DeltaLogs,
         Erasures,
@@ -171,6 +172,13 @@ class Backend:
         from tecton.adapters.claims import DocumentClaims
 
         return DocumentClaims(self.documents)
+
+    @cached_property
+    def ledger(self) -> BatchLedger:
+        """Up to which job's rows the online store was filled."""
+        from tecton.adapters.batch_ledger import DocumentLedger
+
+        return DocumentLedger(self.documents)
 
     @cached_property
     def audit(self) -> AuditLog:

@@ -16,7 +16,7 @@ from tecton.applied import AppliedView, WorkspaceState
 from tecton.errors import InvalidKeys
 from tecton.rows import encode_key
 from tecton.sequences import last_logged, take_sequences
-from tecton.stores import Erasures, OnlineStore, PushTables
+from tecton.stores import Erasures, OnlineStore, PushTables, Reached
 from tecton.timestamps import micros_of
 from tecton.types import Int64, ValueMismatch, show
 
@@ -111,7 +111,7 @@ def erase(
             online().upsert([row for row in later if row.view in ids])
     if served:
         wait_until(settled)
-        _erase_online(online, view, served, keys, sequence)
+        _erase_online(online, view, served, keys, sequence, is_last=True)
         names = ", ".join(dict.fromkeys(each.name for each in served))
         yield f"{names}: {len(keys):,} join keys deleted online"
     if state.source_by_name[view.source].batch is not None:
@@ -137,10 +137,13 @@ def _erase_online(
     served: Sequence[AppliedView],
     keys: Sequence[Sequence[Any]],
     sequence: int,
+    is_last: bool = False,
 ) -> None:
     for each in served:
         encoded = [encode_key(key) for key in _ordered(view, each, keys)]
         online().erase(each, encoded, sequence)
+        if is_last:
+            online().advance(each.online_id, Reached(erased=sequence))
 
 
 def _together(state: WorkspaceState, view: AppliedView) -> list[AppliedView]:

@@ -4,7 +4,7 @@ An online store that has lost a view → filled again from offline and push tabl
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime
 from typing import NamedTuple
@@ -12,9 +12,16 @@ from typing import NamedTuple
 from tecton.applied import AppliedView, WorkspaceState
 from tecton.failpoints import Point, reach
 from tecton.rows import FeatureRow
-from tecton.stores import History, OnlineStore, RunLog, is_backfilled
+from tecton.stores import History, OnlineStore, Reached, RunLog, is_backfilled
 from tecton.sweep import PATIENCE
 from tecton.timestamps import micros_of
+
+Told = Callable[[WorkspaceState, AppliedView], Reached]
+
+
+def nothing_told(_: WorkspaceState, __: AppliedView) -> Reached:
+    """Of stores that keep no account of jobs and erasures."""
+    return Reached()
 
 
 class Reloaded(NamedTuple):
@@ -34,6 +41,7 @@ def reload_lost(
     runs: RunLog,
     states: Sequence[WorkspaceState],
     now: datetime,
+    told: Told = nothing_told,
 ) -> Iterator[Reloaded]:
     """
     Fill the online store again with the views that it holds no more.
@@ -48,6 +56,7 @@ def reload_lost(
         runs: Tells whose backfill has ended.
         states: The workspaces.
         now: Rows that no read at this time or later sees are passed over.
+        told: How far views should have come (`lapse.told`).
 
     Yields:
         A report for each view that was lost.
@@ -64,11 +73,16 @@ def reload_lost(
             # backfill of a view that is new has waited for that.
             is_known = not view.online_life or now >= view.applied_at + PATIENCE
             if is_known and is_backfilled(ended, view):
-                yield Reloaded(view.name, _reload(online, history, state, view, now))
+                yield Reloaded(view.name, _reload(online, history, state, view, now, told))
 
 
 def replay(
-    online: OnlineStore, history: History, state: WorkspaceState, view: AppliedView, now: datetime
+    online: OnlineStore,
+    history: History,
+    state: WorkspaceState,
+    view: AppliedView,
+    now: datetime,
+    told: Told = nothing_told,
 ) -> Reloaded:
     """
     Offer the online store all rows that are kept of a view, whether it lacks any or not.
@@ -79,21 +93,29 @@ def replay(
         state: The workspace.
         view: A view with `online=True` whose backfill has ended.
         now: Rows that no read at this time or later sees are passed over.
+        told: How far views should have come (`lapse.told`).
 
     Raises:
         StoreUnavailable: A store does not answer, or the online store lost data meanwhile.
     """
-    return Reloaded(view.name, _reload(online, history, state, view, now))
+    return Reloaded(view.name, _reload(online, history, state, view, now, told))
 
 
 def _reload(
-    online: OnlineStore, history: History, state: WorkspaceState, view: AppliedView, now: datetime
+    online: OnlineStore,
+    history: History,
+    state: WorkspaceState,
+    view: AppliedView,
+    now: datetime,
+    told: Told,
 ) -> int | None:
     if not is_kept(state, view):
         return None
     load = online.begin_load(view.online_id)
+    # Before the rows are read, so that these have at least what is told.
+    reached = told(state, view)
     count = _offer(online, history.rows(state, view, view.oldest_seen(micros_of(now))))
-    online.mark_loaded([view.online_id], load)
+    online.mark_loaded([view.online_id], load, reached)
     return count
 
 

@@ -148,6 +148,21 @@ class Doubt(NamedTuple):
     life: str
 
 
+class Reached(NamedTuple):
+    """How far the rows of a view in the online store have come, besides what is pushed.
+
+    Args:
+        batch: Up to which job's rows, by the numbers of a `BatchLedger`; 0 for none.
+        erased: Up to which erasure, its sequence; 0 for none.
+    """
+
+    batch: int = 0
+    erased: int = 0
+
+
+NOTHING_REACHED = Reached()
+
+
 class PushTables(Protocol):
     """The push tables of all writers, to be read: what every `PushLog` has written."""
 
@@ -289,17 +304,39 @@ class OnlineStore(WindowStore, Protocol):
     def begin_load(self, view: str) -> str:
         """Say that all rows of a view are going to be offered; answers what to end it with."""
 
-    def mark_loaded(self, views: Sequence[str], load: str | None = None) -> None:
+    def mark_loaded(
+        self, views: Sequence[str], load: str | None = None, reached: Reached = NOTHING_REACHED
+    ) -> None:
         """
         Say that all rows of these views are there, so that a missing key means no row.
 
         Args:
             views: The views.
             load: What `begin_load` has answered; None where there was nothing to offer.
+            reached: How far the views have come with it, see `advance`.
 
         Raises:
             StoreUnavailable: The store has lost data since the load began; load again.
         """
+
+    def unmark(self, views: Sequence[str]) -> None:
+        """Take the marks of loaded views away, so that they are loaded again."""
+
+    def advance(self, view: str, reached: Reached, load: str | None = None) -> None:
+        """
+        Say how far a view has come; it never goes back.
+
+        Args:
+            view: The view.
+            reached: Everything up to it is done.
+            load: What `begin_load` has answered before the rows were offered; it is over then.
+
+        Raises:
+            StoreUnavailable: The store has lost data since the load began; offer the rows again.
+        """
+
+    def reached(self, views: Sequence[str]) -> Sequence[Reached]:
+        """How far views have come. Less than was said: the store has lost what came since."""
 
     def unloaded(self, views: Sequence[str]) -> Sequence[str]:
         """Those of *views* that are not marked as loaded."""
@@ -309,7 +346,8 @@ class OnlineStore(WindowStore, Protocol):
         Delete all that there is of views which nobody reads or writes any more.
 
         A read that goes on nevertheless finds them not loaded before it misses any row. Looks at
-        every key of the store, some at a time; answers how many join keys there were.
+        every key of the store, some at a time; answers how many join keys there were. Where that is
+        not allowed it changes nothing.
         """
 
 
@@ -428,6 +466,19 @@ class Erasures(Protocol):
         Returns:
             How many were deleted, and the rows of these keys in later records.
         """
+
+
+class BatchLedger(Protocol):
+    """Outside the online store: up to which job's rows it was filled, view by view.
+
+    Jobs of one view follow each other (`Claims`), so the numbers of a view rise.
+    """
+
+    def enter(self, state: WorkspaceState, view: AppliedView, number: int) -> None:
+        """Write down that the rows of a job are in the online store; durable when this returns."""
+
+    def of(self, state: WorkspaceState) -> Mapping[str, int]:
+        """The greatest number of each view, by `online_id`."""
 
 
 class Registry(Protocol):

@@ -33,6 +33,7 @@ from tecton.errors import Conflict, JobFailed, StoreUnavailable, ViewNotLoaded
 from tecton.names import EVENT_COLUMN
 from tecton.rows import FeatureRow
 from tecton.stores import (
+    NOTHING_REACHED,
     SUCCESS,
     WINDOWED_MICROS,
     Aggregated,
@@ -40,6 +41,7 @@ from tecton.stores import (
     Doubt,
     Job,
     LogEntry,
+    Reached,
     Run,
     StagedBatch,
     Stored,
@@ -177,6 +179,7 @@ class InMemoryOnlineStore:
         self.is_down = False
         self._loaded: set[str] = set()
         self._loads: set[tuple[str, str]] = set()
+        self._reached: dict[str, Reached] = {}
         self._applied: dict[str, int] = {}
         self._counters: dict[str, _Counter] = {}
         self._server = new_id()
@@ -271,12 +274,35 @@ class InMemoryOnlineStore:
         self._loads.add((view, load := new_id()))
         return load
 
-    def mark_loaded(self, views: Sequence[str], load: str | None = None) -> None:
+    def mark_loaded(
+        self, views: Sequence[str], load: str | None = None, reached: Reached = NOTHING_REACHED
+    ) -> None:
         """Say that all rows of these views are there."""
         self._check()
         if load is not None and not {(view, load) for view in views} <= self._loads:
             raise StoreUnavailable("the online store has lost data since the load began")
+        for view in views:
+            self.advance(view, reached)
         self._loaded.update(views)
+
+    def unmark(self, views: Sequence[str]) -> None:
+        """Take the marks of loaded views away."""
+        self._check()
+        self._loaded -= set(views)
+
+    def advance(self, view: str, reached: Reached, load: str | None = None) -> None:
+        """Say how far a view has come."""
+        self._check()
+        if load is not None and (view, load) not in self._loads:
+            raise StoreUnavailable("the online store has lost data since the load began")
+        self._loads.discard((view, load or ""))
+        known = self._reached.get(view, Reached())
+        self._reached[view] = Reached(*map(max, known, reached))
+
+    def reached(self, views: Sequence[str]) -> Sequence[Reached]:
+        """How far views have come."""
+        self._check()
+        return [self._reached.get(view, Reached()) for view in views]
 
     def unloaded(self, views: Sequence[str]) -> Sequence[str]:
         """Those of *views* that are not marked as loaded."""
@@ -286,7 +312,8 @@ class InMemoryOnlineStore:
     def forget(self, views: Sequence[str]) -> int:
         """Delete all that there is of views."""
         self._check()
-        self._loaded -= set(views)
+        self.unmark(views)
+        self._reached = {view: far for view, far in self._reached.items() if view not in views}
         self._loads = {load for load in self._loads if load[0] not in views}
         gone = [key for key in [*self.rows, *self.windows.events] if key[0] in views]
         for key in gone:
@@ -300,7 +327,7 @@ class InMemoryOnlineStore:
 
     def saved(self) -> Mapping[str, Any]:
         """What it holds now, for `restore`; like a snapshot on a disk."""
-        kept = ("rows", "_loaded", "_loads", "_applied", "_counters")
+        kept = ("rows", "_loaded", "_applied", "_counters", "_reached")
         return {name: copy(getattr(self, name)) for name in kept} | {
             "windows": {place: dict(events) for place, events in self.windows.events.items()}
         }

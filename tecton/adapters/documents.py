@@ -11,7 +11,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -111,6 +111,13 @@ class Documents:
             elif paths:
                 obstore.delete(self._store, paths)
             return len(paths)
+
+    def delete(self, paths: Sequence[str]) -> None:
+        """Delete documents; one that is gone already does no harm."""
+        with self._failures(f"delete {', '.join(paths[:3])}"):
+            for path in paths:
+                with suppress(FileNotFoundError):
+                    obstore.delete(self._store, path)
 
     def list(self, prefix: str, after: str | None = None) -> Sequence[str]:
         """The paths of all documents below the folder *prefix*, those *after* one, sorted."""

@@ -7,9 +7,10 @@ views of a join key are in one bucket. A single server is one bucket; a cluster 
 its number of nodes, whose slots lie evenly in the range of all slots.
 
 Key spaces: `tecton:f:` feature rows, `tecton:l:` loaded markers, `tecton:w:` how far each push
-log is applied, `tecton:b:` loads under way, `tecton:s:` each workspace's counter of sequences,
-`tecton:i:` idempotency keys, `tecton:r:` rates, `tecton:o:` which process writes a push log. The
-first four are kept in each bucket, which so knows by itself what it has lost.
+log is applied, `tecton:b:` loads under way, `tecton:v:` how far views have come, `tecton:s:` each
+workspace's counter of sequences, `tecton:i:` idempotency keys, `tecton:r:` rates, `tecton:o:` which
+process writes a push log. The first five are kept in each bucket, which so knows by itself what it
+has lost.
 """
 
 from __future__ import annotations
@@ -105,6 +106,11 @@ def loaded_key(tag: str, view: str) -> str:
 def loading_key(tag: str, view: str) -> str:
     """The loads of a view that are under way: a hash."""
     return key_of("tecton", "b", f"{{{tag}}}", view)
+
+
+def reached_key(tag: str, view: str) -> str:
+    """How far the rows of a view in a bucket have come, besides what is pushed: a hash."""
+    return key_of("tecton", "v", f"{{{tag}}}", view)
 
 
 def watermark_key(tag: str, log: str) -> str:

@@ -24,6 +24,7 @@ from tecton.adapters.redis_keys import (
     key_in,
     loaded_key,
     loading_key,
+    reached_key,
     row_key,
     sequence_key,
     watermark_key,
@@ -33,7 +34,7 @@ from tecton.applied import AppliedView, workspace_of_log
 from tecton.errors import StoreUnavailable, ViewNotLoaded
 from tecton.failpoints import Point, reach
 from tecton.rows import FeatureRow
-from tecton.stores import Aggregated, Doubt, Stored
+from tecton.stores import NOTHING_REACHED, Aggregated, Doubt, Reached, Stored
 
 ROWS_PER_SCRIPT = 1000
 """A script blocks every reader: 1,000 rows take a few milliseconds."""
@@ -43,7 +44,7 @@ SCRIPTS_PER_CALL = 8
 
 KEYS_PER_WALK = 1000
 
-_MARKS = (loaded_key, loading_key)
+_MARKS = (loaded_key, loading_key, reached_key)
 
 LOAD_MS = 7 * 24 * 3_600_000
 """No load takes longer than a week."""
@@ -52,7 +53,7 @@ _ORDER = struct.Struct(">qq")
 
 _RESERVE, _RAISE = map(Script.load, ("reserve", "raise"))
 _UPSERT, _ERASE = map(Script.load, ("upsert", "erase"))
-_BEGIN, _MARK = map(Script.load, ("begin", "loaded"))
+_BEGIN, _MARK, _ADVANCE = map(Script.load, ("begin", "loaded", "advance"))
 
 
 class RedisOnlineStore:
@@ -177,19 +178,41 @@ class RedisOnlineStore:
         )
         return load
 
-    def mark_loaded(self, views: Sequence[str], load: str | None = None) -> None:
+    def mark_loaded(
+        self, views: Sequence[str], load: str | None = None, reached: Reached = NOTHING_REACHED
+    ) -> None:
         """Say that all rows of these views are there."""
         if not views:
             return
         commands = []
         for tag in self._tags:
-            keys = [name(tag, view) for view in views for name in (loaded_key, loading_key)]
-            commands.append(_MARK.on(keys, load or ""))
+            keys = [name(tag, view) for view in views for name in _MARKS]
+            commands.append(_MARK.on(keys, load or "", *reached))
+        self._check_load(commands)
+
+    def unmark(self, views: Sequence[str]) -> None:
+        """Take the marks of loaded views away."""
+        marks = [loaded_key(tag, view) for tag in self._tags for view in views]
+        self._redis.ask_all([delete(mark) for mark in marks])
+
+    def advance(self, view: str, reached: Reached, load: str | None = None) -> None:
+        """Say how far a view has come."""
+        keys = [[reached_key(tag, view), loading_key(tag, view)] for tag in self._tags]
+        commands = [_ADVANCE.on(pair, *reached, load or "") for pair in keys]
+        self._check_load(commands)
+
+    def _check_load(self, commands: Sequence[Command]) -> None:
         if not all(self._redis.ask_all(commands)):
             raise StoreUnavailable(
                 "the online store has lost data while a feature view was being loaded; load it "
                 "again"
             )
+
+    def reached(self, views: Sequence[str]) -> Sequence[Reached]:
+        """How far views have come in all buckets."""
+        names = [reached_key(tag, view) for view in views for tag in self._tags]
+        answers = iter(self._redis.ask_all([_reached(name) for name in names]))
+        return [_least([next(answers) for _ in self._tags]) for _ in views]
 
     def unloaded(self, views: Sequence[str]) -> Sequence[str]:
         """Those of *views* that are not marked as loaded."""
@@ -201,6 +224,9 @@ class RedisOnlineStore:
 
     def forget(self, views: Sequence[str]) -> int:
         """Delete all that there is of views."""
+        if views:
+            # Who may not look at all keys must not begin.
+            self._redis.ask(_walk(row_key(self._tags[0], views[0], ""), 0))
         marks = [name(tag, view) for tag in self._tags for view in views for name in _MARKS]
         # First: whoever reads on finds no marker any more before it misses a row.
         self._redis.ask_all([delete(mark) for mark in marks])
@@ -231,6 +257,15 @@ class RedisOnlineStore:
 
     def _split(self, rows: Iterable[FeatureRow]) -> dict[str, list[FeatureRow]]:
         return self._redis.buckets.split((row.key, row) for row in rows)
+
+
+def _reached(name: str) -> Command:
+    return Command(("HMGET", name, *Reached._fields), name)
+
+
+def _least(parts: Sequence[Sequence[bytes | None]]) -> Reached:
+    numbers = [[int(value or 0) for value in values] for values in parts]
+    return Reached(*map(min, zip(*numbers, strict=True)))
 
 
 class _Wanted(NamedTuple):

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 import click
 
@@ -13,6 +14,7 @@ from tecton.applied import AppliedView, WorkspaceState
 from tecton.cli.progress import show_job
 from tecton.cli.session import Session, workspace_option
 from tecton.errors import JobFailed, NotFound
+from tecton.lapse import told
 from tecton.reload import is_kept
 from tecton.reload import replay as replay_view
 from tecton.stores import is_backfilled
@@ -70,6 +72,14 @@ def _reports(
             )
         else:
             began = time.monotonic()
-            done = replay_view(backend.online, backend.history, state, view, session.clock())
+            now = session.clock()
+            done = replay_view(
+                backend.online,
+                backend.history,
+                state,
+                view,
+                now,
+                partial(told, ledger=backend.ledger, erasures=backend.erasures, now=now),
+            )
             seconds = time.monotonic() - began
             yield f"{view.name}: {done.rows:,} rows offered online, {seconds:.1f} s"

@@ -156,7 +156,11 @@ def _rerun_together(
     # A job by hand may be for one of the stores alone.
     chosen = msgspec.structs.replace(view, online=runs[0].online, offline=runs[0].offline)
     with stores.journal.carry_out(*runs) as work:
-        for report in materialize(stores, state, source, chosen, periods):
+        fill = stores.begin_fill(state, view) if chosen.online else None
+        reports = list(materialize(stores, state, source, chosen, periods))
+        if fill is not None:
+            stores.end_fill(state, view, fill, is_whole=False)
+        for report in reports:
             if not report.is_overtaken:
                 work.done(by_period[report.period], str(report), counts_of([report]))
             yield report
@@ -192,7 +196,7 @@ def refill(
         [attempt] = _announce(stores, state, [new_run(state, view, REFILL, stores.clock())])
     with stores.journal.carry_out(attempt) as work:
         began = stores.clock()
-        load = stores.open_online().begin_load(view.online_id)
+        fill = stores.begin_fill(state, view)
         table = stores.offline_table(state, view)
         table.create()
         version = table.version()
@@ -203,7 +207,7 @@ def refill(
         writers = [pinned.writer for pinned in pin_push_tables(stores.logs, state)]
         taken = {writer: table.taken(writer, version) for writer in writers}
         offered += _offer_all(stores, state, view, wait_until, settle, taken)
-        stores.open_online().mark_loaded([view.online_id], load)
+        stores.end_fill(state, view, fill, is_whole=True)
         seconds = (stores.clock() - began).total_seconds()
         report = PushReport(view.name, 0, offered, seconds, is_refill=True)
         work.done(attempt, str(report), Counts(rows_in=offered, rows_out=offered))
@@ -265,7 +269,7 @@ def _steps(
     settle: timedelta,
 ) -> Iterator[BatchReport | PushReport]:
     # What is lost from here on, by an emptied store for instance, is noticed at the end.
-    load = stores.open_online().begin_load(view.online_id) if view.online else None
+    fill = stores.begin_fill(state, view) if view.online else None
     reach(Point.LOAD_BEGUN)
     if runs:
         yield from materialize(stores, state, source, view, runs)
@@ -274,10 +278,10 @@ def _steps(
     if view.offline:
         stores.offline_table(state, view).create()
         added, _ = add_all_pushed(stores, state, view)
-    if view.online:
+    if fill is not None:
         offered = _offer_all(stores, state, view, wait_until, settle, {})
         reach(Point.PUSHED_OFFERED)
-        stores.open_online().mark_loaded([view.online_id], load)
+        stores.end_fill(state, view, fill, is_whole=True)
     reach(Point.LOADED)
     yield PushReport(view.name, added, offered, (stores.clock() - began).total_seconds())
 

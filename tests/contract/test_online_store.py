@@ -14,7 +14,7 @@ from tecton.adapters.redis_online import RedisOnlineStore
 from tecton.applied import AppliedAggregation
 from tecton.errors import StoreUnavailable, ViewNotLoaded
 from tecton.rows import BATCH_SEQUENCE_OFFSET, FeatureRow, encode_key, row_of
-from tecton.stores import Doubt, OnlineStore, Stored
+from tecton.stores import Doubt, OnlineStore, Reached, Stored
 from tecton.testing import NOW, InMemoryOnlineStore, build_view
 from tecton.timestamps import micros_of
 from tests.redis_places import KINDS, Place, place_of
@@ -266,6 +266,28 @@ def test_load_that_lost_rows_is_not_marked(store: OnlineStore, place: Place | No
     assert store.unloaded(["w"]) == []
 
 
+def test_views_come_as_far_as_the_last_load_and_never_back(store: OnlineStore) -> None:
+    """What jobs brought and what was erased are told apart."""
+    assert store.reached(["v", "w"]) == [Reached(), Reached()]
+    store.advance("v", Reached(batch=5), store.begin_load("v"))
+    store.advance("v", Reached(batch=3, erased=2**52))
+    store.mark_loaded(["w"], store.begin_load("w"), Reached(batch=9))
+    assert store.reached(["v", "w"]) == [Reached(5, 2**52), Reached(9, 0)]
+    assert store.reached([]) == []
+    with pytest.raises(StoreUnavailable, match="lost data"):
+        store.advance("v", Reached(batch=6), "never begun")
+    assert store.reached(["v"]) == [Reached(5, 2**52)]
+
+
+def test_view_without_its_mark_is_not_loaded(store: OnlineStore) -> None:
+    """Its rows stay."""
+    store.upsert([row()])
+    store.unmark(["v"])
+    assert store.unloaded(["v"]) == ["v"]
+    store.mark_loaded(["v"])
+    assert read(store) is not None
+
+
 def test_loads_do_not_meet(store: OnlineStore) -> None:
     """Of two loads of a view each ends by itself."""
     first, second = store.begin_load("w"), store.begin_load("w")
@@ -341,11 +363,14 @@ def test_forgotten_view_is_not_loaded_and_has_no_rows(
     if place is not None and "tecton:" in place.url:
         with pytest.raises(StoreUnavailable, match="does not allow"):
             store.forget(["v", "w"])
-    else:
-        assert store.forget(["v", "w"]) == 2
-        store.mark_loaded(["v"])
-        assert read(store) is None
-        assert list(store.keys("w")) == []
+        assert store.unloaded(["v", "w"]) == []
+        return
+    store.advance("w", Reached(batch=1))
+    assert store.forget(["v", "w"]) == 2
+    store.mark_loaded(["v"])
+    assert read(store) is None
+    assert list(store.keys("w")) == []
+    assert store.reached(["w"]) == [Reached()]
     assert store.unloaded(["w"]) == ["w"]
     with pytest.raises(StoreUnavailable, match="lost data"):
         store.mark_loaded(["w"], load)

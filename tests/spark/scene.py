@@ -87,6 +87,7 @@ class Scene:
             self.clock,
             rules=self.rules,
             erasures=self.backend.erasures,
+            ledger=self.backend.ledger,
         )
 
     def source(self, **changes: Any) -> AppliedSource:

@@ -93,7 +93,7 @@ def test_report_counts_source_rows_and_feature_rows(scene: Scene) -> None:
     """What the function drops, and what collapses, is told apart."""
     state = state_of(scene)
     scene.write_batch(("A", utc(1, 1), 1), ("a", utc(1, 1), 2), ("B", utc(1, 2), 0))
-    report = scene.backfill(state)[0]
+    [report] = [report for report in scene.backfill(state)[:-1] if report.rows]
     assert (report.rows, report.kept, report.collapsed, report.keyless) == (3, 1, 1, 0)
 
 

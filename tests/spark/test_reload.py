@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tecton.applied import WorkspaceState
+from tecton.lapse import Lapsed, mark_lapsed
 from tecton.reload import Reloaded, reload_lost
 from tests.spark.scene import DAY, Scene, utc
 
@@ -58,3 +59,26 @@ def test_view_without_offline_table_is_loaded_by_the_next_job(scene: Scene) -> N
     assert [Reloaded("click_events_fv", None)] == _reload(scene, state)
     scene.frontfill(state)
     assert [b"[1]"] == scene.served(state, "a")
+
+
+def test_batch_rows_that_an_old_state_of_redis_lacks_are_loaded_again(scene: Scene) -> None:
+    """The frontfill after the snapshot left its number in the store, which Redis does not have."""
+    scene.write_batch(("a", utc(2), 1))
+    state = scene.example()
+    scene.backfill(state)
+    client = scene.online.client
+    snapshot = {key: client.dump(key) for key in client.keys("*")}
+    scene.write_batch(("a", utc(2), 1), ("b", utc(3, 1), 2))
+    scene.clock.advance(DAY)
+    scene.frontfill(state)
+    assert [b"[1]", b"[2]"] == scene.served(state, "a", "b")
+    client.flushall()
+    for key, value in snapshot.items():
+        client.restore(key, 0, value)
+    assert [b"[1]", None] == scene.served(state, "a", "b")
+
+    backend, now = scene.backend, scene.clock()
+    stores = (scene.online, backend.ledger, backend.erasures)
+    assert [Lapsed("click_events_fv", erased=False)] == list(mark_lapsed(*stores, [state], now))
+    assert 1 == len(_reload(scene, state))
+    assert [b"[1]", b"[2]"] == scene.served(state, "a", "b")
