@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import NamedTuple
@@ -181,3 +182,23 @@ def test_service_is_a_dict(tmp_path: Path, redis_url: str) -> None:
         return ServiceMachine(tmp_path / str(next(folders)), redis_url, NOON)
 
     run_state_machine_as_test(machine, settings=play(examples=16, steps=40))
+
+
+def test_records_stay_until_the_last_table_has_taken_them(tmp_path: Path, redis_url: str) -> None:
+    """Each offline table in turn is the last, far beyond the time that retention keeps."""
+    machine = ServiceMachine(tmp_path, redis_url, NOON)
+    drawn = [Drawn(source, user, "a", 1, 0, None, False) for source in (0, 1) for user in USERS]
+    try:
+        machine.end_backfills()
+        for number in [n for n, view in enumerate(machine.state.views) if view.offline]:
+            for step in (
+                lambda: machine.ingest(0, drawn, False),
+                partial(machine.take, number),
+                lambda: machine.pass_days(1, drawn, 8),
+                machine.maintain,
+                lambda: machine.take(None),
+            ):
+                step()
+                machine.agrees()
+    finally:
+        machine.teardown()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import count
 from pathlib import Path
@@ -276,3 +276,33 @@ def test_store_is_a_dict(spark: SparkSession, tmp_path: Path, redis_url: str) ->
         return JobsMachine(spark, folder, redis_url)
 
     run_state_machine_as_test(machine, settings=play(examples=2, steps=22))
+
+
+def test_one_play_with_everything_between_frontfills(
+    spark: SparkSession, tmp_path: Path, redis_url: str
+) -> None:
+    """What short random plays seldom hold: several frontfills, with pushes and changes between."""
+    machine = JobsMachine(spark, tmp_path, redis_url)
+    pushed = [Drawn(0, "u1", "a", 3, HOUR // MICROSECOND, None, False)]
+    pushed += [Drawn(1, user, "a", 4, 0, None, False) for user in USERS]
+    rows = [BatchRow(USERS[0], 25 * HOUR, part, 5) for part in "ab"]
+    steps: list[Callable[[], None]] = [
+        lambda: machine.begin(rows, True),
+        lambda: machine.ingest(0, pushed, False),
+        lambda: machine.run_due(0, []),
+        lambda: machine.ingest(1, pushed, True),
+        lambda: machine.run_due(1, pushed),
+        lambda: machine.change_file(rows[:1], 0, True),
+        lambda: machine.rerun(0, 3),
+        machine.lose_checkpoints,
+        machine.maintain_all,
+        lambda: machine.ingest(0, pushed, False),
+        machine.flush,
+        lambda: machine.run_due(0, []),
+    ]
+    try:
+        for step in steps:
+            step()
+            machine.agrees()
+    finally:
+        machine.teardown()
