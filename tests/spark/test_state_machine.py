@@ -163,7 +163,8 @@ class JobsMachine(Machine):
             one for one in ones if not one.is_backfilled or (one.view.online and not one.is_loaded)
         ]
         for one in ones:
-            if one in lacking:
+            # A lost view is filled from its offline table, which a changed file leaves as it is.
+            if one in lacking and not (one.is_backfilled and one.view.offline):
                 self.model.backfill_batch(one, self.end(one, at))
             elif one.view.source in self.model.files:
                 self.model.replace(one, one.view.start_micros, self.end(one, at), is_due=True)
