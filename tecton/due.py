@@ -231,7 +231,7 @@ def _asked_for(attempts: Sequence[Run], now: datetime) -> Iterator[Run]:
 
 def _does(run: Run, failed: Run) -> bool:
     """Has an attempt done what a former one was to do?"""
-    is_later = run.state == SUCCESS and run.started >= failed.started
+    is_later = run.state == SUCCESS and run.started > failed.started
     is_whole = run.start <= failed.start and failed.end <= run.end
     has_stores = run.online >= failed.online and run.offline >= failed.offline
     return run.kind in (BACKFILL, PERIOD) and is_later and is_whole and has_stores

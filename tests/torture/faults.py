@@ -70,10 +70,18 @@ class Play:
         total = sum(client.total for client in self.clients)
         self.wait(lambda: sum(client.done for client in self.clients) >= part * total)
 
-    def wait(self, condition: Callable[[], bool], patience: float = PATIENCE) -> bool:
-        """Return when something is so, or no client sends any more; answers whether it is."""
+    def wait(
+        self, condition: Callable[[], bool], patience: float = PATIENCE, after_load: bool = False
+    ) -> bool:
+        """
+        Return when something is so; answers whether it is.
+
+        What no client can bring about any more is not waited for, unless with *after_load*.
+        """
         end = time.monotonic() + patience
-        while not (is_so := condition()) and self.is_sending and time.monotonic() < end:
+        while not (is_so := condition()) and time.monotonic() < end:
+            if not (after_load or self.is_sending):
+                break
             time.sleep(POLL)
         return is_so
 
@@ -190,7 +198,8 @@ def service_dies_in_a_reload(play: Play) -> bool:
     """Redis is emptied, and the service ends while it fills it again."""
     play.wait_for_part(0.4)
     _flush(play.stage)
-    has_died = play.wait(lambda: not play.victim.is_alive, 10)
+    # The service fills it by itself, maybe when the last request has been answered.
+    has_died = play.wait(lambda: not play.victim.is_alive, 10, after_load=True)
     if has_died:
         play.restart()
     return has_died
