@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
+from tecton.adapters.delta_tables import dataset_of
 from tecton.errors import StoreUnavailable
 from tecton.stores import AuditEntry
 from tecton.timestamps import from_micros
@@ -78,7 +79,7 @@ class DeltaAuditLog:
             if table is None:
                 return found
             dates = sorted({part[_DATE] for part in table.partitions()}, reverse=True)
-            dataset = table.to_pyarrow_dataset()
+            dataset = dataset_of(table)
             for date in dates:
                 chosen = pc.field(_DATE) == pa.scalar(date).cast(pa.date32())
                 if workspace is not None:

@@ -21,6 +21,7 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 from deltalake import DeltaTable
 
+from tecton.adapters.delta_tables import dataset_of
 from tecton.adapters.documents import Documents
 from tecton.adapters.push_tables import log_path
 from tecton.errors import StoreUnavailable
@@ -100,7 +101,7 @@ class Joiner:
         self._millis = int(now.timestamp() * 1000)
         self._layout = layout
         self._version = table.version()
-        self._dataset = table.to_pyarrow_dataset()
+        self._dataset = dataset_of(table)
         self._fragments = {part.path: part for part in self._dataset.get_fragments()}
 
     def join(self, files: Sequence[TableFile]) -> None:

@@ -22,7 +22,7 @@ import pyarrow.dataset as ds
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
-from tecton.adapters.delta_tables import open_table
+from tecton.adapters.delta_tables import dataset_of, open_table
 from tecton.adapters.documents import Documents
 from tecton.applied import WorkspaceState, push_path
 from tecton.errors import StoreUnavailable
@@ -161,7 +161,7 @@ def read_batches(
         batch_no: Where to begin.
         window_rows: How many records are sorted at once.
     """
-    dataset = table.to_pyarrow_dataset()
+    dataset = dataset_of(table)
     for window in _windows(dataset, _spans(table, batch_no), window_rows):
         rows = dataset.to_table(columns=_COLUMNS, filter=_within(window))
         rows = rows.sort_by([("batch_no", "ascending"), ("sequence", "ascending")])
@@ -200,7 +200,7 @@ def small_batches(
         columns: Which columns.
         chosen: Which rows.
     """
-    batches = table.to_pyarrow_dataset().to_batches(
+    batches = dataset_of(table).to_batches(
         columns=list(columns),
         filter=chosen,
         batch_size=CHUNK_ROWS,

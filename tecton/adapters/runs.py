@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from deltalake import DeltaTable, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
+from tecton.adapters.delta_tables import dataset_of
 from tecton.adapters.merged_runs import merged_rows
 from tecton.attempts import fold
 from tecton.errors import StoreUnavailable
@@ -82,7 +83,7 @@ class DeltaRunLog:
     def _rows(self, workspace: str) -> pa.Table:
         with self._failures("read"):
             try:
-                dataset = DeltaTable(self._url).to_pyarrow_dataset()
+                dataset = dataset_of(DeltaTable(self._url))
             except TableNotFoundError:
                 return _SCHEMA.empty_table()
             rows = dataset.to_table(filter=pc.field("workspace") == workspace)
