@@ -40,7 +40,7 @@ def materialization_status(
     if view is None:
         raise NotFound(f"workspace {state.name} has no feature view {feature_view}")
     runs = MaterializationJobs(session.launching, state, view).runs()
-    click.echo("All the displayed times are in UTC time zone")
+    click.echo("Times are in UTC.")
     rows = status_rows(runs, verbose, limit, errors_only)
     for line in table(status_headings(verbose), rows):
         click.echo(printable(line))
