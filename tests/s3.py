@@ -96,6 +96,7 @@ class Slowed:
     ) -> Iterable[bytes]:
         method = environ["REQUEST_METHOD"]
         if method == "PUT":
+            # The distance to the store is what this server is for.
             time.sleep(self._put_seconds)
         if method not in _CHANGES:
             return self._app(environ, start_response)

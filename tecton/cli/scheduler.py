@@ -107,7 +107,7 @@ def _blocking_scheduler() -> Any:
         from apscheduler.executors.pool import (  # type: ignore[import-untyped]  # it has no types
             ThreadPoolExecutor,
         )
-        from apscheduler.schedulers.blocking import (  # type: ignore[import-untyped]
+        from apscheduler.schedulers.blocking import (  # type: ignore[import-untyped]  # as above
             BlockingScheduler,
         )
     except ImportError as exc:

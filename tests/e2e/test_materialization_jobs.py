@@ -152,7 +152,8 @@ def test_what_cannot_be_done_is_refused(
 
 def test_naive_times_are_utc(notebook: Notebook) -> None:
     """As everywhere."""
-    job_id = notebook.trigger(datetime(2023, 1, 1), datetime(2023, 1, 2), overwrite=True)  # noqa: DTZ001
+    start, end = datetime(2023, 1, 1), datetime(2023, 1, 2)  # noqa: DTZ001  # it is about such times
+    job_id = notebook.trigger(start, end, overwrite=True)
     assert MIDNIGHT - 2 * DAY == notebook.jobs.get(job_id).start_time
 
 

@@ -74,7 +74,7 @@ class Host(Running):
 
     def __init__(self, place: Place, folder: Path) -> None:
         folder.mkdir()
-        self.store = place.store  # type: ignore[assignment]
+        self.store = place.store  # type: ignore[assignment]  # a URI, not a folder
         self.state = place.state
         self.registry = DocumentRegistry(Documents(place.store))
         self.access = DocumentAccess(Documents(place.store))

@@ -154,7 +154,7 @@ def _is_rescued(play: Play) -> bool:
     """Has the other service offered Redis all that the dead one had logged?"""
     end = time.monotonic() + PATIENCE
     while not (is_settled := play.stage.is_settled()) and time.monotonic() < end:
-        time.sleep(0.05)
+        time.sleep(0.05)  # between two looks
     return is_settled
 
 

@@ -243,7 +243,7 @@ def _settle(stage: Stage) -> bool:
     while time.monotonic() < end:
         if all(s.get("/readyz") == 200 for s in stage.services) and stage.is_settled():
             return True
-        time.sleep(0.05)
+        time.sleep(0.05)  # between two looks; what counts is the condition
     return False
 
 
