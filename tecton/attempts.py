@@ -51,12 +51,14 @@ class Standing(NamedTuple):
         run_id: The job that goes on; empty where a new one begins.
         attempt: The number of the next attempt, or of the running one.
         at: When it is tried again, where it waits.
+        end: Of the period of the attempt that was cancelled.
     """
 
     state: str
     run_id: str = ""
     attempt: int = 1
     at: datetime | None = None
+    end: datetime | None = None
 
 
 NEW = Standing("due")
@@ -188,7 +190,7 @@ def _standing(last: Run, now: datetime, since: datetime | None) -> Standing:
     if last.state in (RUNNING, CANCELLING):
         return Standing("running", last.run_id, last.attempt)
     if last.state == CANCELLED:
-        return Standing("cancelled", last.run_id, last.attempt)
+        return Standing("cancelled", last.run_id, last.attempt, end=last.end)
     if last.state == SUCCESS or (since is not None and last.started < since):
         return NEW
     if last.attempt >= MOST_ATTEMPTS or not last.is_retried:

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from tecton.applied import AppliedView, WorkspaceState, offline_path, push_path
-from tecton.attempts import Standings, Task, jobs_of
+from tecton.attempts import NEW, Standing, Standings, Task, jobs_of
 from tecton.names import path_of
 from tecton.periods import Period, backfill_period, due_periods, floor_to
 from tecton.stores import (
@@ -31,6 +31,12 @@ from tecton.stores import (
 from tecton.timestamps import EPOCH, format_micros, micros_of
 
 MAINTAINED_EVERY = timedelta(days=1)
+
+_BY_COMMAND = "`tecton materialize run-due --retry-now` begins it again"
+_AGAIN = {
+    PERIOD: "trigger a job for it to run again",
+    PUSHED: f"it comes with the next period, or {_BY_COMMAND}",
+}
 
 IsDue = Callable[[AppliedView, Sequence[Run]], bool]
 
@@ -203,13 +209,13 @@ def _wanted_of(question: Question, view: AppliedView, attempts: Sequence[Run]) -
     state, at, now = question.state, question.at, question.now
     batch = state.source_by_name[view.source].batch
     if not is_backfilled(attempts, view) or (view.id in question.lost and not view.offline):
-        whole = backfill_period(view, batch, at)
+        whole = backfill_period(view, batch, at, now)
         run = new_run(state, view, BACKFILL, now)
         yield run if whole is None else run._replace(start=whole.start, end=whole.end)
         return
     if view.id in question.lost:
         yield new_run(state, view, REFILL, now)
-    for period in due_periods(view, batch, covered(view, attempts), at):
+    for period in due_periods(view, batch, covered(view, attempts), at, now):
         run = new_run(state, view, PERIOD, now)
         yield run._replace(start=period.start, end=period.end)
     yield from _asked_for(attempts, now)
@@ -241,12 +247,14 @@ def _sort_in(
     question: Question, standings: Standings, wanted: Run, runs: list[Run], notes: list[str]
 ) -> None:
     standing = standings.of(Task.of(wanted))
+    if _begins_anew(wanted, standing, question.is_patient):
+        standing = NEW
     what = f"{wanted.view or wanted.kind}: {describe(wanted)}"
     is_due = standing.state == "due" or not question.is_patient
     if standing.state == "running":
         notes.append(f"{what} is under way")
     elif standing.state == "cancelled":
-        notes.append(f"{what} was cancelled; trigger a job for it to run again")
+        notes.append(f"{what} was cancelled; {_AGAIN.get(wanted.kind, _BY_COMMAND)}")
     elif is_due:
         run_id = standing.run_id or wanted.run_id
         number = max(standing.attempt + (standing.state == "given up"), wanted.attempt)
@@ -258,6 +266,19 @@ def _sort_in(
             f"{what} failed {standing.attempt} times and is not tried again by itself; correct "
             "the cause, then apply, or run `tecton materialize run-due --retry-now`"
         )
+
+
+def _begins_anew(wanted: Run, standing: Standing, is_patient: bool) -> bool:
+    """
+    Is a job that was cancelled followed by a new one?
+
+    A period stays a gap until a job by hand fills it. For the other kinds there is no such job, and
+    without them a view would never be served, or never again get what is pushed.
+    """
+    if standing.state != "cancelled" or wanted.kind == PERIOD:
+        return False
+    is_next = wanted.kind == PUSHED and standing.end is not None and wanted.end > standing.end
+    return is_next or not is_patient
 
 
 def describe(run: Run) -> str:

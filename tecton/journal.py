@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from typing import NamedTuple
@@ -232,11 +232,13 @@ class Journal:
             yield carrying
             carrying.end_rest("it was not done")
         except BaseException as exc:
-            is_cancelled = bool(self._cancelled.intersection(run.run_id for run in runs))
-            carrying.end_rest(describe(exc), CANCELLED if is_cancelled else FAILURE)
-            if is_cancelled and not isinstance(exc, JobCancelled):
-                raise JobCancelled(_cancelled(runs)) from exc
-            raise
+            cancelled = self._cancelled_of(runs)
+            if not cancelled:
+                carrying.end_rest(describe(exc))
+                raise
+            reason = _cancelled(cancelled)
+            carrying.end_cancelled({run.run_id for run in cancelled}, reason)
+            raise JobCancelled(reason) from exc
         finally:
             self._at_work = []
             for run in runs:
@@ -266,8 +268,8 @@ class Journal:
                 raise JobTaken(f"{_label(run)}: another job has taken over after a long silence")
             if self._claims.is_cancelled(run.workspace, run.run_id):
                 self._cancelled.add(run.run_id)
-        if self._cancelled.intersection(run.run_id for run in self._at_work):
-            raise JobCancelled(_cancelled(self._at_work))
+        if cancelled := self._cancelled_of(self._at_work):
+            raise JobCancelled(_cancelled(cancelled))
 
     def give_up(self, workspace: str, reason: str) -> None:
         """Record that what is left of this owner's attempts has failed, and let go of all."""
@@ -323,6 +325,9 @@ class Journal:
         finally:
             is_over.set()
             thread.join()
+
+    def _cancelled_of(self, runs: Sequence[Run]) -> list[Run]:
+        return [run for run in runs if run.run_id in self._cancelled]
 
     def _record_end(self, *runs: Run) -> None:
         self._runs.record(*runs)
@@ -389,14 +394,20 @@ class Carrying:
             *(part._replace(started=mine.started, ended=now, state=SUCCESS) for part in parts),
         )
 
-    def end_rest(self, report: str, state: str = FAILURE) -> None:
-        """Record that what is left has ended otherwise."""
-        left, self.left[:] = list(self.left), []
-        self._end_all(left, state, report)
+    def end_rest(self, report: str) -> None:
+        """Record that what is left has failed."""
+        self.end_cancelled(frozenset(), report)
 
-    def _end_all(self, runs: Sequence[Run], state: str, report: str) -> None:
+    def end_cancelled(self, run_ids: Set[str], report: str) -> None:
+        """Record that these jobs were cancelled; what else is left has failed with them."""
+        left, self.left[:] = list(self.left), []
         now = self._journal._clock()
-        ended = [run._replace(state=state, ended=now, report=report) for run in runs]
+        ended = [
+            run._replace(
+                state=CANCELLED if run.run_id in run_ids else FAILURE, ended=now, report=report
+            )
+            for run in left
+        ]
         self._journal._record_end(*ended)
 
 

@@ -127,7 +127,7 @@ def test_what_was_cancelled_stays_so() -> None:
     runs = [attempt(CANCELLED)]
     task = Task.of(runs[0])
     for since in (None, NOW + DAY):
-        assert Standing("cancelled", "r") == Standings(runs, NOW + 9 * DAY, since).of(task)
+        assert Standing("cancelled", "r", end=NOW) == Standings(runs, NOW + 9 * DAY, since).of(task)
     by_hand = attempt(SUCCESS, run_id="new", started=NOW + DAY)
     assert Standings([*runs, by_hand], NOW + 9 * DAY).of(task) == NEW
 

@@ -173,6 +173,40 @@ def test_a_cancelled_period_stays_a_gap() -> None:
     assert "was cancelled; trigger a job" in note
 
 
+def test_what_no_job_by_hand_could_do_can_begin_again() -> None:
+    """A view whose backfill was cancelled is not lost; what is tried is a new job."""
+    for offline, kind in ((True, REFILL), (False, BACKFILL)):
+        state, view = workspace(offline=offline)
+        loaded = recorded(state, view, BACKFILL, 0, 10, started=NOW - DAY)
+        cancelled = recorded(state, view, kind, 0, 10, state=CANCELLED, started=NOW)
+        question = Question(state, state.views, NOW, NOW, frozenset({view.id}), lambda *_: False)
+        attempts = [loaded, cancelled]
+
+        found = due(question, attempts)
+        [again] = due(question._replace(is_patient=False), attempts).runs
+
+        assert () == tuple(found.runs)
+        assert ["`tecton materialize run-due --retry-now` begins it again"] == [
+            note.partition(" was cancelled; ")[2] for note in found.notes
+        ]
+        assert (kind, 1) == (again.kind, again.attempt)
+        assert again.run_id not in {run.run_id for run in attempts}
+
+
+def test_cancelled_pushed_records_come_with_the_next_period() -> None:
+    """Else an offline table would never again get any."""
+    state, view = workspace()
+    loaded = recorded(state, view, BACKFILL, 0, 9)
+    period = recorded(state, view, PERIOD, 9, 10)
+    cancelled = recorded(state, view, PUSHED, 9, 10, state=CANCELLED)
+    attempts = [loaded, period, cancelled]
+    days, [note] = ask(state, attempts)
+    assert days == []
+    assert "pushed records was cancelled; it comes with the next period, or `tecton" in note
+    assert (PUSHED, 9, 11) in ask(state, attempts, NOW + DAY)[0]
+    assert ([(PUSHED, 9, 10)], []) == ask(state, attempts, is_patient=False)
+
+
 def test_maintenance_is_due_once_a_day() -> None:
     """Once something has been done."""
     state, view = workspace()

@@ -167,6 +167,17 @@ def test_cancelled_work_stops(play: Play) -> None:
     assert (["stopped"], CANCELLED) == (stopped, play.states()[-1][2])
 
 
+def test_work_that_was_done_with_what_was_cancelled_is_tried_again(play: Play) -> None:
+    """The other one has failed: nobody asked for its end."""
+    journal = play.journal()
+    runs = journal.announce(W, lambda _: [wanted(), wanted("v2", "r2")]).runs
+    play.claims.cancel(W, "r2")
+    with pytest.raises(JobCancelled, match=r"^V2: the job"), journal.carry_out(*runs):
+        raise AssertionError("begun")
+    reason = "V2: the job was cancelled"
+    assert [("r1", 1, FAILURE, reason), ("r2", 1, CANCELLED, reason)] == play.states()
+
+
 def test_work_that_was_cancelled_before_is_not_begun(play: Play) -> None:
     """It may have waited in a queue."""
     journal = play.journal()
