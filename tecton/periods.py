@@ -37,14 +37,17 @@ def floor_to(schedule: timedelta, at: datetime) -> datetime:
     return from_micros(micros_of(at) // micros * micros)
 
 
-def backfill_period(view: AppliedView, batch: BatchRows | None, at: datetime) -> Period | None:
+def backfill_period(
+    view: AppliedView, batch: BatchRows | None, at: datetime, now: datetime | None = None
+) -> Period | None:
     """
     What the backfill of a view reads from its batch source.
 
     Args:
         view: The view.
         batch: Its source's batch rows, if it has any.
-        at: When the backfill starts.
+        at: Decides which periods have ended.
+        now: Decides what a read could see, where it is earlier; default *at*.
 
     Returns:
         From `feature_start_time` to the last multiple of the schedule whose rows are complete;
@@ -61,7 +64,8 @@ def backfill_period(view: AppliedView, batch: BatchRows | None, at: datetime) ->
         end = view.manual_trigger_backfill_end_time
     start, end = _aware(start), None if end is None else _aware(end)
     if not view.offline:
-        start = max(start, floor_to(view.batch_schedule, seen_from(view, at) or start))
+        seen = seen_from(view, at if now is None else min(at, now))
+        start = max(start, floor_to(view.batch_schedule, seen or start))
     return None if end is None or end <= start else Period(start, end)
 
 
@@ -108,7 +112,11 @@ def split(period: Period, longest: timedelta | None) -> Iterator[Period]:
 
 
 def due_periods(
-    view: AppliedView, batch: BatchRows | None, covered: Iterable[Period], at: datetime
+    view: AppliedView,
+    batch: BatchRows | None,
+    covered: Iterable[Period],
+    at: datetime,
+    now: datetime | None = None,
 ) -> Sequence[Period]:
     """
     The periods that have ended and that no run has covered; with a manual trigger none after the
@@ -121,12 +129,13 @@ def due_periods(
         batch: Its source's batch rows, if it has any.
         covered: The periods of the runs that ended well, in any order.
         at: Decides which periods have ended; `data_delay` is on top.
+        now: As of `backfill_period`.
 
     Returns:
         In order of time. What lies far back is cut as a backfill is, so that there are about ten
         of them; of no more than ten periods each is one.
     """
-    whole = backfill_period(view, batch, at)
+    whole = backfill_period(view, batch, at, now)
     if whole is None:
         return ()
     due: list[Period] = []

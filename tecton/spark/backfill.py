@@ -65,8 +65,8 @@ def backfill(
     if attempt is None:
         [attempt] = _announce(stores, state, [new_run(state, view, BACKFILL, stores.clock())])
     source = state.source_by_name[view.source]
-    at = _reached(stores, state, view, at or stores.clock())
-    whole = backfill_period(view, source.batch, at)
+    now = stores.clock()
+    whole = backfill_period(view, source.batch, _reached(stores, state, view, at or now), now)
     reports: list[BatchReport | PushReport] = []
     with journal.carry_out(attempt) as work:
         runs = () if whole is None else runs_of(view, whole)

@@ -15,18 +15,35 @@ from pyspark.sql import SparkSession
 
 from tecton.applied import AppliedView, WorkspaceState, offline_path
 from tecton.journal import Journal, LocalClaims
+from tecton.lapse import told
 from tecton.locations import BatchRules
 from tecton.spark.offline_table import OfflineTable
-from tecton.stores import BatchLedger, Claims, DeltaLogs, Erasures, OnlineStore, Reached, RunLog
+from tecton.stores import (
+    NOTHING_REACHED,
+    BatchLedger,
+    Claims,
+    DeltaLogs,
+    Erasures,
+    OnlineStore,
+    Reached,
+    RunLog,
+)
 from tecton.timestamps import micros_of
 from tecton.tombstones import Tombstones
 
 
 class Fill(NamedTuple):
-    """Rows that a job brings to the online store: the load, and the job's number in the ledger."""
+    """Rows that a job brings to the online store.
+
+    Args:
+        load: As the online store calls it.
+        number: The job's in the ledger.
+        erased: Up to which erasure a view is right that is filled with all of its rows.
+    """
 
     load: str
     number: int
+    erased: int
 
 
 @dataclass(frozen=True)
@@ -83,10 +100,26 @@ class JobStores(StoreTables):
 
     def begin_fill(self, state: WorkspaceState, view: AppliedView) -> Fill:
         """Say that rows of a view with `online` are going to be offered."""
+        online, view_id = self.open_online(), view.online_id
+        should = self._told(state, view)
         # Clocks differ and go back, a view's numbers never do.
-        last = 0 if self.ledger is None else self.ledger.of(state).get(view.online_id, 0)
-        number = max(micros_of(self.clock()), last + 1)
-        return Fill(self.open_online().begin_load(view.online_id), number)
+        number = max(micros_of(self.clock()), should.batch + 1)
+        load = online.begin_load(view_id)
+        # From here on the load tells whether the online store goes back.
+        [has] = online.reached([view_id])
+        if view_id in online.unloaded([view_id]):
+            return Fill(load, number, should.erased)
+        if has.batch < should.batch and has.erased >= should.erased:
+            # It has gone back and nobody has seen it yet; after this job nobody would.
+            online.unmark([view_id])
+        # Erased rows that may be back are told by the old number.
+        return Fill(load, number, 0)
+
+    def _told(self, state: WorkspaceState, view: AppliedView) -> Reached:
+        """How far a view in the online store should have come."""
+        if self.ledger is None or self.erasures is None:
+            return NOTHING_REACHED
+        return told(state, view, self.ledger, self.erasures, self.clock())
 
     def end_fill(
         self, state: WorkspaceState, view: AppliedView, fill: Fill, is_whole: bool
@@ -103,11 +136,12 @@ class JobStores(StoreTables):
         Raises:
             StoreUnavailable: The online store has lost data meanwhile.
         """
-        reached = Reached(batch=fill.number)
+        online = self.open_online()
         if is_whole:
-            self.open_online().mark_loaded([view.online_id], fill.load, reached)
+            reached = Reached(fill.number, fill.erased)
+            online.mark_loaded([view.online_id], fill.load, reached)
         else:
-            self.open_online().advance(view.online_id, reached, fill.load)
+            online.advance(view.online_id, Reached(fill.number), fill.load)
         if self.ledger is not None:
             self.ledger.enter(state, view, fill.number)
 

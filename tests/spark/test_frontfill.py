@@ -136,6 +136,16 @@ def test_lost_view_is_filled_as_far_as_it_was(scene: Scene) -> None:
     assert [b"[1]", b"[2]"] == scene.served(state, "a", "b")
 
 
+def test_lost_view_is_filled_with_what_a_read_sees_now(scene: Scene) -> None:
+    """`--at` decides which periods have ended; what can be seen is a matter of the clock."""
+    scene.write_batch(("a", utc(2), 1))
+    state = scene.example(offline=False, ttl=2 * DAY)
+    scene.backfill(state)
+    scene.online.client.flushall()
+    scene.frontfill(state, utc(6))
+    assert [b"[1]"] == scene.served(state, "a")
+
+
 def test_online_equals_offline_in_any_order_of_arrival(scene: Scene) -> None:
     """Batch and push mixed, before and after jobs: both stores answer the same."""
     draw = random.Random(3)

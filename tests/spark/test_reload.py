@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
+import pytest
+
 from tecton.applied import WorkspaceState
-from tecton.lapse import Lapsed, mark_lapsed
+from tecton.erase import erase, keys_of
+from tecton.lapse import GRACE, Lapsed, mark_lapsed
 from tecton.reload import Reloaded, reload_lost
 from tests.spark.scene import DAY, Scene, utc
 
@@ -11,6 +16,13 @@ from tests.spark.scene import DAY, Scene, utc
 def _reload(scene: Scene, state: WorkspaceState) -> list[Reloaded]:
     backend = scene.backend
     return list(reload_lost(scene.online, backend.history, backend.runs, [state], scene.clock()))
+
+
+def _lapsed(scene: Scene, state: WorkspaceState) -> list[Lapsed]:
+    """What a service sees that looks now."""
+    backend = scene.backend
+    stores = (scene.online, backend.ledger, backend.erasures)
+    return list(mark_lapsed(*stores, [state], scene.clock()))
 
 
 def test_lost_view_is_reloaded_from_offline_and_push_tables(scene: Scene) -> None:
@@ -77,8 +89,49 @@ def test_batch_rows_that_an_old_state_of_redis_lacks_are_loaded_again(scene: Sce
         client.restore(key, 0, value)
     assert [b"[1]", None] == scene.served(state, "a", "b")
 
-    backend, now = scene.backend, scene.clock()
-    stores = (scene.online, backend.ledger, backend.erasures)
-    assert [Lapsed("click_events_fv", erased=False)] == list(mark_lapsed(*stores, [state], now))
+    assert [Lapsed("click_events_fv", erased=False)] == _lapsed(scene, state)
     assert 1 == len(_reload(scene, state))
+    assert [b"[1]", b"[2]"] == scene.served(state, "a", "b")
+
+
+@pytest.mark.parametrize("is_offline", [True, False])
+def test_job_fills_a_view_as_far_as_erasures_have_come(is_offline: bool, scene: Scene) -> None:
+    """Otherwise a service would take its rows away again for erased ones that are back (0043)."""
+    scene.write_batch(("a", utc(2), 1), ("b", utc(2), 2))
+    state = scene.example(offline=is_offline)
+    scene.backfill(state)
+    [view], erasures = state.views, scene.backend.erasures
+    keys = keys_of(view, [{"user_id": "a"}])
+    args = (erasures, lambda: scene.online, state, view, keys, True, is_offline)
+    list(erase(*args, scene.clock, lambda _: None, scene.backend.push_tables))
+    scene.write_batch(("b", utc(2), 2))
+    scene.clock.advance(GRACE + timedelta(minutes=1))
+    scene.online.client.flushall()
+
+    scene.frontfill(state)
+
+    assert [] == _lapsed(scene, state)
+    assert [None, b"[2]"] == scene.served(state, "a", "b")
+
+
+def test_job_does_not_hide_that_redis_went_back(scene: Scene) -> None:
+    """Its own rows say nothing of those of the job before, which an old state of Redis lacks."""
+    scene.write_batch(("a", utc(2), 1))
+    state = scene.example()
+    scene.backfill(state)
+    client = scene.online.client
+    snapshot = {key: client.dump(key) for key in client.keys("*")}
+    scene.write_batch(("a", utc(2), 1), ("b", utc(3, 1), 2))
+    scene.clock.advance(DAY)
+    scene.frontfill(state)
+    client.flushall()
+    for key, value in snapshot.items():
+        client.restore(key, 0, value)
+    scene.clock.advance(DAY)
+
+    # Nobody has looked in between.
+    scene.frontfill(state)
+
+    assert scene.online.unloaded([state.views[0].online_id]) == [state.views[0].online_id]
+    scene.frontfill(state)
     assert [b"[1]", b"[2]"] == scene.served(state, "a", "b")
