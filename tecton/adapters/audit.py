@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
-from tecton.adapters.delta_tables import dataset_of
+from tecton.adapters.table_rows import TableRows
 from tecton.errors import StoreUnavailable
 from tecton.stores import AuditEntry
 from tecton.timestamps import from_micros
@@ -79,12 +79,12 @@ class DeltaAuditLog:
             if table is None:
                 return found
             dates = sorted({part[_DATE] for part in table.partitions()}, reverse=True)
-            dataset = dataset_of(table)
+            kept = TableRows(table)
             for date in dates:
                 chosen = pc.field(_DATE) == pa.scalar(date).cast(pa.date32())
                 if workspace is not None:
                     chosen &= pc.field("workspace") == workspace
-                rows = dataset.to_table(columns=list(AuditEntry._fields), filter=chosen)
+                rows = kept.read(list(AuditEntry._fields), chosen)
                 entries = map(_entry, _without_zones(rows).to_pylist())
                 found += sorted(entries, key=lambda entry: entry.at, reverse=True)
                 if len(found) >= limit:

@@ -10,10 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
-import pyarrow.dataset as ds
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
-from pyarrow import fs
 
 TRIES = 10
 """Of 10,000 entries beside 500 commits a second about one list in three is torn."""
@@ -31,20 +29,6 @@ def open_table(url: str, version: int | None = None) -> DeltaTable:
         DeltaError: It cannot be read.
     """
     return listed_whole(lambda: DeltaTable(url, version=version))
-
-
-def dataset_of(table: DeltaTable) -> ds.Dataset:
-    """
-    The files of a table, for Arrow to read.
-
-    In a folder Arrow opens them itself. Through delta-rs its threads would call Python, and one
-    that does so while the process ends takes it down with "terminate called" (in Python 3.11).
-    """
-    filesystem = None
-    if table.table_uri.startswith("file://"):
-        found, path = fs.FileSystem.from_uri(table.table_uri)
-        filesystem = fs.SubTreeFileSystem(path, found)
-    return table.to_pyarrow_dataset(filesystem=filesystem)
 
 
 def listed_whole(act: Callable[[], _Result], tries: int = TRIES) -> _Result:

@@ -74,6 +74,17 @@ class Documents:
             except FileNotFoundError:
                 return None
 
+    def chunks(self, path: str) -> Iterator[bytes]:
+        """
+        What is at *path*, a few megabytes at a time.
+
+        Raises:
+            StoreUnavailable: It cannot be read, or there is nothing.
+        """
+        with self._failures(f"read {path}"):
+            for chunk in obstore.get(self._store, path).stream():
+                yield bytes(chunk)
+
     def put_if_absent(self, path: str, data: bytes) -> bool:
         """Write a document, durable when this returns; False if there is one already."""
         with self._failures(f"write {path}"):

@@ -16,7 +16,8 @@ from deltalake.exceptions import DeltaError, TableNotFoundError
 from tecton.adapters.delta_tables import open_table
 from tecton.adapters.documents import Documents
 from tecton.adapters.erasures import DeltaErasures
-from tecton.adapters.push_tables import CHUNK_ROWS, read_records, small_batches
+from tecton.adapters.push_tables import CHUNK_ROWS, read_records
+from tecton.adapters.table_rows import TableRows
 from tecton.applied import AppliedView, WorkspaceState, offline_path, push_path
 from tecton.arrow_rows import SEQUENCE, TIE, feature_rows
 from tecton.errors import StoreUnavailable
@@ -100,7 +101,7 @@ def _offline_rows(
         first = from_micros(since)
         young = pc.field(view.timestamp_field) >= pa.scalar(first, pa.timestamp("us", "UTC"))
         chosen = (pc.field("_date") >= pa.scalar(first.date(), pa.date32())) & young
-    for batch in small_batches(table, columns, chosen):
+    for batch in TableRows(table).batches(columns, chosen):
         rows = _with_micros(pa.Table.from_batches([batch]), view)
         if not is_whole:
             rows = _newest(rows, keys)

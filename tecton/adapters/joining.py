@@ -17,13 +17,12 @@ from typing import Any, NamedTuple
 import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 from deltalake import DeltaTable
 
-from tecton.adapters.delta_tables import dataset_of
 from tecton.adapters.documents import Documents
 from tecton.adapters.push_tables import log_path
+from tecton.adapters.table_rows import TableRows
 from tecton.errors import StoreUnavailable
 from tecton.failpoints import Point, reach
 
@@ -101,8 +100,7 @@ class Joiner:
         self._millis = int(now.timestamp() * 1000)
         self._layout = layout
         self._version = table.version()
-        self._dataset = dataset_of(table)
-        self._fragments = {part.path: part for part in self._dataset.get_fragments()}
+        self._table = TableRows(table)
 
     def join(self, files: Sequence[TableFile]) -> None:
         """
@@ -133,15 +131,8 @@ class Joiner:
         reach(Point.JOINED)
 
     def _rows(self, files: Sequence[TableFile], partition: Mapping[str, str]) -> pa.Table:
-        dataset = self._dataset
-        chosen = ds.FileSystemDataset(
-            [self._fragments[file.path] for file in files],
-            schema=dataset.schema,
-            format=dataset.format,
-            filesystem=dataset.filesystem,
-        )
-        names = [name for name in dataset.schema.names if name not in partition]
-        rows = chosen.to_table(columns=names)
+        names = [name for name in self._table.names if name not in partition]
+        rows = self._table.read(names, paths={file.path for file in files})
         order = [(name, "ascending") for name in self._layout.order]
         return rows.sort_by(order) if order else rows
 

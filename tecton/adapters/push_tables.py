@@ -18,12 +18,12 @@ from typing import NamedTuple
 import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.dataset as ds
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
-from tecton.adapters.delta_tables import dataset_of, open_table
+from tecton.adapters.delta_tables import open_table
 from tecton.adapters.documents import Documents
+from tecton.adapters.table_rows import BATCH_ROWS, TableRows
 from tecton.applied import WorkspaceState, push_path
 from tecton.errors import StoreUnavailable
 from tecton.stores import LogEntry
@@ -31,7 +31,7 @@ from tecton.stores import LogEntry
 WINDOW_ROWS = 200_000
 """Records that are sorted at once: as Arrow has them, some 100 bytes each."""
 
-CHUNK_ROWS = 10_000
+CHUNK_ROWS = BATCH_ROWS
 """Records that are in memory at once as Python objects."""
 
 MAX_AT_ONCE = 16
@@ -141,7 +141,9 @@ def _greatest(table: DeltaTable, column: str) -> int:
     name = f"max.{column}"
     known = files.column(name).to_pylist() if name in files.column_names else [None]
     if None in known and files.num_rows:
-        known = [pc.max(batch.column(column)).as_py() for batch in small_batches(table, [column])]
+        known = [
+            pc.max(batch.column(column)).as_py() for batch in TableRows(table).batches([column])
+        ]
     return max(filter(None, known), default=0)
 
 
@@ -161,9 +163,9 @@ def read_batches(
         batch_no: Where to begin.
         window_rows: How many records are sorted at once.
     """
-    dataset = dataset_of(table)
-    for window in _windows(dataset, _spans(table, batch_no), window_rows):
-        rows = dataset.to_table(columns=_COLUMNS, filter=_within(window))
+    kept = TableRows(table)
+    for window in _windows(kept, _spans(table, batch_no), window_rows):
+        rows = kept.read(_COLUMNS, _within(window))
         rows = rows.sort_by([("batch_no", "ascending"), ("sequence", "ascending")])
         entries = (entry for chunk in _slices(rows) for entry in chunk)
         for _, batch in groupby(entries, key=attrgetter("batch_no")):
@@ -180,34 +182,13 @@ def read_records(table: DeltaTable, batch_no: int) -> Iterator[Sequence[LogEntry
     """
     chosen = pc.field("batch_no") > batch_no
     waiting: list[pa.RecordBatch] = []
-    for batch in small_batches(table, _COLUMNS, chosen):
+    for batch in TableRows(table).batches(_COLUMNS, chosen):
         waiting.append(batch)
         if sum(part.num_rows for part in waiting) >= CHUNK_ROWS:
             yield from _slices(pa.Table.from_batches(waiting))
             waiting.clear()
     if waiting:
         yield from _slices(pa.Table.from_batches(waiting))
-
-
-def small_batches(
-    table: DeltaTable, columns: Sequence[str], chosen: pc.Expression | None = None
-) -> Iterator[pa.RecordBatch]:
-    """
-    Rows of a table, with little read ahead: Arrow's own measure is hundreds of megabytes.
-
-    Args:
-        table: One version of the table.
-        columns: Which columns.
-        chosen: Which rows.
-    """
-    batches = dataset_of(table).to_batches(
-        columns=list(columns),
-        filter=chosen,
-        batch_size=CHUNK_ROWS,
-        batch_readahead=2,
-        fragment_readahead=2,
-    )
-    return (batch for batch in batches if batch.num_rows)
 
 
 def _spans(table: DeltaTable, batch_no: int) -> list[_Span]:
@@ -237,11 +218,11 @@ def _spans(table: DeltaTable, batch_no: int) -> list[_Span]:
     return united
 
 
-def _windows(dataset: ds.Dataset, spans: Sequence[_Span], most: int) -> Iterator[_Span]:
+def _windows(kept: TableRows, spans: Sequence[_Span], most: int) -> Iterator[_Span]:
     """The same batches in portions of about *most* records."""
     held: _Span | None = None
     for span in spans:
-        for part in _split(dataset, span, most):
+        for part in _split(kept, span, most):
             if held is not None and held.rows + part.rows <= most:
                 held = _Span(held.after, part.last, held.rows + part.rows)
             else:
@@ -252,11 +233,11 @@ def _windows(dataset: ds.Dataset, spans: Sequence[_Span], most: int) -> Iterator
         yield held
 
 
-def _split(dataset: ds.Dataset, span: _Span, most: int) -> Iterator[_Span]:
+def _split(kept: TableRows, span: _Span, most: int) -> Iterator[_Span]:
     if span.rows <= most:
         yield span
         return
-    numbers = dataset.to_table(columns=["batch_no"], filter=_within(span)).column("batch_no")
+    numbers = kept.read(["batch_no"], _within(span)).column("batch_no")
     counts = numbers.value_counts()
     by_batch = sorted(
         zip(counts.field("values").to_pylist(), counts.field("counts").to_pylist(), strict=True)

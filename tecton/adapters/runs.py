@@ -16,8 +16,8 @@ import pyarrow.compute as pc
 from deltalake import DeltaTable, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
-from tecton.adapters.delta_tables import dataset_of
 from tecton.adapters.merged_runs import merged_rows
+from tecton.adapters.table_rows import TableRows
 from tecton.attempts import fold
 from tecton.errors import StoreUnavailable
 from tecton.stores import SUCCESS, Run
@@ -83,10 +83,10 @@ class DeltaRunLog:
     def _rows(self, workspace: str) -> pa.Table:
         with self._failures("read"):
             try:
-                dataset = dataset_of(DeltaTable(self._url))
+                table = DeltaTable(self._url)
             except TableNotFoundError:
                 return _SCHEMA.empty_table()
-            rows = dataset.to_table(filter=pc.field("workspace") == workspace)
+            rows = TableRows(table).read(chosen=pc.field("workspace") == workspace)
         columns = {name: rows.column(name) for name in rows.column_names}
         for name in _TIMES:
             # As integers: Arrow's own conversion asks the machine's zone files for "UTC".

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
-import pyarrow as pa
 import pytest
-from deltalake import DeltaTable, write_deltalake
 from deltalake.exceptions import DeltaError
 
-from tecton.adapters.delta_tables import TRIES, dataset_of, listed_whole
+from tecton.adapters.delta_tables import TRIES, listed_whole
 
 TORN = "Kernel error: Expected contiguous commit files, but found gap: 3682.json -> 3685.json"
 
@@ -45,13 +42,3 @@ def test_any_other_failure_is_told_at_once() -> None:
     with pytest.raises(DeltaError, match="no such bucket"):
         listed_whole(act)
     assert act() == 2
-
-
-def test_arrow_opens_the_files_of_a_folder_itself(tmp_path: Path) -> None:
-    """Where its threads called Python, three of ten short processes died at their end."""
-    folder = str(tmp_path / "a b ü")
-    rows = pa.table({"n": [1, 2], "part": ["x y", "z"]})
-    write_deltalake(folder, rows, partition_by=["part"])
-    dataset = dataset_of(DeltaTable(folder))
-    assert dataset.filesystem.base_fs.type_name == "local"
-    assert sorted(dataset.to_table().column("n").to_pylist()) == [1, 2]
