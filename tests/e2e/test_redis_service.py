@@ -18,9 +18,10 @@ from tecton.adapters.redis_online import RedisOnlineStore
 from tecton.bootstrap import Backend
 from tecton.settings import Settings
 from tecton.stores import BACKFILL, Run
+from tests.ports import free_port
 from tests.redis_places import Place, redis_cluster, redis_server
 from tests.redis_servers import RedisClusterServers, RedisServer
-from tests.running import PATIENCE, ROOT, Running, free_port, wait_for
+from tests.running import PATIENCE, ROOT, Running, wait_for
 
 __all__ = ["redis_cluster", "redis_server"]
 

@@ -24,7 +24,8 @@ from tecton.stores import BACKFILL, Lease, LogEntry, Run
 from tecton.testing import build_state
 from tecton.timestamps import format_micros, micros_of
 from tests.cli_fixtures import Cli, cli
-from tests.running import Running, free_port, wait_for
+from tests.ports import free_port
+from tests.running import Running, wait_for
 from tests.s3 import S3, s3
 
 __all__ = ["cli"]

@@ -24,7 +24,8 @@ from tecton.settings import Settings
 from tecton.stores import BACKFILL, LogEntry, Run
 from tecton.testing import build_source, build_view, next_version
 from tecton.timestamps import format_micros, micros_of
-from tests.running import PATIENCE, ROOT, Running, free_port, wait_for
+from tests.ports import free_port
+from tests.running import PATIENCE, ROOT, Running, wait_for
 
 
 @pytest.fixture

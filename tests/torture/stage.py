@@ -30,8 +30,9 @@ from tecton.rows import canonical
 from tecton.settings import Settings
 from tecton.stores import BACKFILL, LogEntry, Run
 from tecton.timestamps import from_micros, micros_of
+from tests.ports import free_port
 from tests.redis_servers import RedisServer
-from tests.running import ROOT, free_port, wait_for
+from tests.running import ROOT, wait_for
 from tests.torture.clock import WoundClock
 from tests.torture.definitions import EVENTS, Sent, build
 from tests.torture.disk import Disk
