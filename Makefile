@@ -8,6 +8,9 @@ INSTALLED := $(VENV)/.installed
 SPARK35 := $(VENV)/spark35
 SPARK35_TESTS := tests/spark
 CONSTRAINTS := constraints-common.txt
+# Two processes, of which one has the Spark session (tests/conftest.py). WORKERS=0: none but this.
+WORKERS ?= 2
+PYTEST := $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadgroup --no-loadscope-reorder
 
 # Spark's Python workers must be the interpreter that started them.
 export PYSPARK_PYTHON ?= $(CURDIR)/$(BIN)/python
@@ -40,10 +43,10 @@ serve: install ## keep the service up on port 8080 with the store of feature_rep
 	@cd feature_repo && exec ../$(BIN)/python -m ingest_api
 
 test: install ## the whole suite, with real Redis, Delta and Spark
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 test-fast: $(INSTALLED) ## what needs no JVM, in under a minute
-	$(BIN)/python -m pytest --ignore=tests/spark --ignore=tests/e2e -m "not spark"
+	$(PYTEST) --ignore=tests/spark --ignore=tests/e2e -m "not spark"
 
 test-redis: $(INSTALLED) ## what needs Redis; REDIS_SERVER=/path/to/redis-server tries that one
 	$(BIN)/python -m pytest tests/contract tests/api tests/e2e/test_redis_service.py

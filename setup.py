@@ -56,6 +56,7 @@ EXTRAS = {
         "nbstripout>=0.7",
         "psutil>=5.9",
         "pytest>=8.2",
+        "pytest-xdist>=3.7",
         "ruff>=0.8",
         "schemathesis>=4.0",
     ],
