@@ -150,16 +150,19 @@ class Journal:
         self._lost: set[str] = set()
         self._stop: Callable[[], None] = lambda: None
 
-    def attempts(self, workspace: str, is_merged: bool = False) -> list[Run]:
+    def attempts(
+        self, workspace: str, is_merged: bool = False, view: str | None = None
+    ) -> list[Run]:
         """
         The attempts in a workspace; those that died without a word have failed.
 
         Args:
             workspace: The workspace's folder.
             is_merged: As `RunLog.merged`, which costs less.
+            view: Name of the only view that is asked about; None: all.
         """
         runs = self._runs
-        recorded = runs.merged(workspace) if is_merged else runs.attempts(workspace)
+        recorded = runs.merged(workspace) if is_merged else runs.attempts(workspace, view)
         return with_deaths(recorded, self._lease_end(workspace), self._clock())
 
     def announce(self, workspace: str, derive: Derive, lease: timedelta = LEASE) -> Announced:
@@ -273,7 +276,7 @@ class Journal:
 
     def give_up(self, workspace: str, reason: str) -> None:
         """Record that what is left of this owner's attempts has failed, and let go of all."""
-        left = [run for run in self._runs.attempts(workspace) if run.owner == self.owner]
+        left = [run for run in self._runs.merged(workspace) if run.owner == self.owner]
         now = self._clock()
         self._runs.record(
             *(
@@ -284,7 +287,8 @@ class Journal:
                 if run.state not in ENDED
             )
         )
-        for name in dict.fromkeys(map(claim_of, left)):
+        held = [name for place, name in self._claimed if place == workspace]
+        for name in dict.fromkeys([*held, *map(claim_of, left)]):
             self._claims.release(workspace, name, self.owner)
 
     def beat(self, workspace: str) -> None:

@@ -128,8 +128,7 @@ class MaterializationJobs:
 
     def runs(self) -> list[Run]:
         """All attempts at the view, its former generations included."""
-        attempts = self.launching.journal().attempts(self.state.folder)
-        return [run for run in attempts if run.view == self.view.name]
+        return self.launching.journal().attempts(self.state.folder, view=self.view.name)
 
     def list(self) -> Sequence[MaterializationJob]:
         """All jobs, newest first."""

@@ -69,24 +69,29 @@ class DeltaRunLog:
 
     def of(self, workspace: str) -> Sequence[Run]:
         """The attempts of one workspace that ended well, in the order in which they ended."""
-        done = (run for run in self.attempts(workspace) if run.state == SUCCESS)
-        return sorted(done, key=lambda run: run.ended)
+        rows = self._rows(workspace)
+        if "state" in rows.column_names:
+            rows = rows.filter(pc.equal(pc.fill_null(rows.column("state"), SUCCESS), SUCCESS))
+        return sorted(fold(map(_run, rows.to_pylist())), key=lambda run: run.ended)
 
-    def attempts(self, workspace: str) -> Sequence[Run]:
-        """All attempts of one workspace, each as far as it has come."""
-        return fold(map(_run, self._rows(workspace).to_pylist()))
+    def attempts(self, workspace: str, view: str | None = None) -> Sequence[Run]:
+        """All attempts of one workspace, or at one view, each as far as it has come."""
+        return fold(map(_run, self._rows(workspace, view).to_pylist()))
 
     def merged(self, workspace: str) -> Sequence[Run]:
         """What decides what is due; see `stores.RunLog`."""
         return fold(map(_run, merged_rows(self._rows(workspace)).to_pylist()))
 
-    def _rows(self, workspace: str) -> pa.Table:
+    def _rows(self, workspace: str, view: str | None = None) -> pa.Table:
+        chosen = pc.field("workspace") == workspace
+        if view is not None:
+            chosen &= pc.field("view") == view
         with self._failures("read"):
             try:
                 table = DeltaTable(self._url)
             except TableNotFoundError:
                 return _SCHEMA.empty_table()
-            rows = TableRows(table).read(chosen=pc.field("workspace") == workspace)
+            rows = TableRows(table).read(chosen=chosen)
         columns = {name: rows.column(name) for name in rows.column_names}
         for name in _TIMES:
             # As integers: Arrow's own conversion asks the machine's zone files for "UTC".

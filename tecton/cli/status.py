@@ -52,6 +52,6 @@ def materialization_status(
 def freshness(session: Session, workspace: str | None) -> None:
     """Show how old the newest materialized features of each feature view are."""
     state = session.workspace(workspace)
-    attempts = session.launching.journal().attempts(state.folder)
+    attempts = session.launching.journal().attempts(state.folder, is_merged=True)
     for line in table(FRESHNESS_HEADINGS, freshness_rows(state, attempts, session.clock())):
         click.echo(line)

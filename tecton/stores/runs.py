@@ -108,8 +108,12 @@ class RunLog(Protocol):
     def of(self, workspace: str) -> Sequence[Run]:
         """The attempts of one workspace (its folder) that ended well, in order of their ends."""
 
-    def attempts(self, workspace: str) -> Sequence[Run]:
-        """All attempts of one workspace, each as far as it has come, in order of their starts."""
+    def attempts(self, workspace: str, view: str | None = None) -> Sequence[Run]:
+        """
+        All attempts of one workspace, each as far as it has come, in order of their starts.
+
+        With *view* those at views of this name, former generations included.
+        """
 
     def merged(self, workspace: str) -> Sequence[Run]:
         """

@@ -25,9 +25,10 @@ class InMemoryRuns:
         done = [run for run in self.attempts(workspace) if run.state == SUCCESS]
         return sorted(done, key=lambda run: run.ended)
 
-    def attempts(self, workspace: str) -> Sequence[Run]:
+    def attempts(self, workspace: str, view: str | None = None) -> Sequence[Run]:
         """All attempts, each as far as it has come."""
-        return fold(run for run in self.rows if run.workspace == workspace)
+        rows = (run for run in self.rows if run.workspace == workspace)
+        return fold(run for run in rows if view in (None, run.view))
 
     def merged(self, workspace: str) -> Sequence[Run]:
         """The same."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from tecton.adapters.runs import DeltaRunLog
 from tecton.attempts import fold
 from tecton.due import Question, due, has_period_ended, new_run
 from tecton.periods import Period
+from tecton.statuses import freshness_of
 from tecton.stores import BACKFILL, CANCELLED, FAILURE, PERIOD, PUSHED, RUNNING, SUCCESS, Run
 from tecton.testing import build_source, build_state, build_view
 from tests.unit.test_due import BATCH, DAY, START
@@ -65,12 +67,24 @@ def test_what_is_due_stays_the_same(
     log = DeltaRunLog(str(tmp_path / secrets.token_hex(8)))
     log.record(*rows)
     assert fold(rows) == list(log.attempts(STATE.folder))
+    [name, *_] = [view.name for view in VIEWS]
+    assert [run for run in fold(rows) if run.view == name] == log.attempts(STATE.folder, name)
+    done = [run for run in fold(rows) if run.state == SUCCESS]
+    assert sorted(done, key=lambda run: run.ended) == log.of(STATE.folder)
+    assert _freshness(fold(rows)) == _freshness(log.merged(STATE.folder))
     question = Question(
         STATE, VIEWS, NOW, NOW, takes_pushed=lambda view, runs: has_period_ended(view, runs, NOW)
     )
     expected, found = (due(question, runs) for runs in (fold(rows), log.merged(STATE.folder)))
     assert [_told(run) for run in expected.runs] == [_told(run) for run in found.runs]
     assert expected.notes == found.notes
+
+
+def _freshness(runs: Sequence[Run]) -> Sequence[object]:
+    """How old what each view holds is."""
+    return [
+        freshness_of(view, [one for one in runs if one.view_id == view.id], NOW) for view in VIEWS
+    ]
 
 
 def _told(run: Run) -> tuple[object, ...]:
