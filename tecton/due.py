@@ -14,7 +14,7 @@ from typing import NamedTuple
 from tecton.applied import AppliedView, WorkspaceState, offline_path, push_path
 from tecton.attempts import NEW, Standing, Standings, Task, jobs_of
 from tecton.names import path_of
-from tecton.periods import Period, backfill_period, due_periods, floor_to
+from tecton.periods import Period, backfill_period, due_periods, floor_to, gaps
 from tecton.stores import (
     BACKFILL,
     FAILURE,
@@ -31,6 +31,10 @@ from tecton.stores import (
 from tecton.timestamps import EPOCH, format_micros, micros_of
 
 MAINTAINED_EVERY = timedelta(days=1)
+MAINTAINED_AGAIN = timedelta(hours=1)
+"""Where a push table has `MANY_FILES` before the day is over."""
+
+MANY_FILES = 10_000
 
 _BY_COMMAND = "`tecton materialize run-due --retry-now` begins it again"
 _AGAIN = {
@@ -66,6 +70,7 @@ class Question(NamedTuple):
             None: yes.
         is_patient: Wait between attempts, and give up after the last.
         is_maintained: Shall maintenance be among it?
+        is_scattered: Says whether some push table has very many files.
     """
 
     state: WorkspaceState
@@ -76,6 +81,7 @@ class Question(NamedTuple):
     takes_pushed: IsDue | None = None
     is_patient: bool = True
     is_maintained: bool = False
+    is_scattered: Callable[[], bool] = lambda: False
 
 
 def due(question: Question, attempts: Sequence[Run]) -> Due:
@@ -118,6 +124,12 @@ def behind(logs: DeltaLogs, state: WorkspaceState, views: Iterable[AppliedView])
         if version is not None:
             last[writer] = logs.transaction(table, version, f"push-{writer}")
     return frozenset(view.id for view in views if last and _lacks(logs, state, view, last))
+
+
+def is_scattered(logs: DeltaLogs, state: WorkspaceState) -> bool:
+    """Does a push table of a workspace consist of so many files that maintenance cannot wait?"""
+    paths = (f"{push_path(state)}/{path_of(writer)}" for writer in logs.folders(push_path(state)))
+    return any(logs.files(path) > MANY_FILES for path in paths)
 
 
 def nothing_pushed(state: WorkspaceState, view: AppliedView, at: datetime, now: datetime) -> Run:
@@ -190,6 +202,23 @@ def covered(view: AppliedView, attempts: Iterable[Run]) -> list[Period]:
     ]
 
 
+def is_offline_whole(view: AppliedView, attempts: Iterable[Run]) -> bool:
+    """
+    Does a view's offline table have the batch rows that runs have brought online?
+
+    Not where `offline` was turned on later and the periods before are still due there: what filled
+    the online store from the table would then serve nulls.
+    """
+    done = [
+        run
+        for run in attempts
+        if run.view_id == view.id and run.state == SUCCESS and run.kind in (BACKFILL, PERIOD)
+    ]
+    offline = [Period(run.start, run.end) for run in done if run.offline]
+    online = [Period(run.start, run.end) for run in done if run.online and not run.offline]
+    return view.offline and not any(True for period in online for _ in gaps(period, offline))
+
+
 def _is_refilled(view: AppliedView, run: Run) -> bool:
     """Was a view's online store filled anew after a run, with all that was offline by then?"""
     return bool(view.online_life) and view.offline and run.started < view.applied_at
@@ -208,12 +237,13 @@ def _wanted(question: Question, by_view: dict[str, list[Run]]) -> Iterator[Run]:
 def _wanted_of(question: Question, view: AppliedView, attempts: Sequence[Run]) -> Iterator[Run]:
     state, at, now = question.state, question.at, question.now
     batch = state.source_by_name[view.source].batch
-    if not is_backfilled(attempts, view) or (view.id in question.lost and not view.offline):
+    is_lost = view.id in question.lost
+    if not is_backfilled(attempts, view) or (is_lost and not is_offline_whole(view, attempts)):
         whole = backfill_period(view, batch, at, now)
         run = new_run(state, view, BACKFILL, now)
         yield run if whole is None else run._replace(start=whole.start, end=whole.end)
         return
-    if view.id in question.lost:
+    if is_lost:
         yield new_run(state, view, REFILL, now)
     for period in due_periods(view, batch, covered(view, attempts), at, now):
         run = new_run(state, view, PERIOD, now)
@@ -291,11 +321,12 @@ def describe(run: Run) -> str:
 
 
 def _is_maintenance_due(question: Question, by_view: dict[str, list[Run]]) -> bool:
-    """Once a day, once something has been done."""
+    """Once a day, once something has been done; sooner where much is pushed."""
     attempts = [run for runs in by_view.values() for run in runs if run.state == SUCCESS]
     done = [run.ended for run in attempts if run.kind == MAINTENANCE]
     first = min((run.ended for run in attempts), default=question.now)
-    return question.now - max(done, default=first) >= MAINTAINED_EVERY
+    idle = question.now - max(done, default=first)
+    return idle >= MAINTAINED_EVERY or (idle >= MAINTAINED_AGAIN and question.is_scattered())
 
 
 def _lacks(

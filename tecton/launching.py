@@ -8,10 +8,19 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
 from tecton.applied import AppliedView, WorkspaceState, new_id
 from tecton.bootstrap import Backend, whoami
-from tecton.due import Due, Question, behind, due, has_period_ended, nothing_pushed
+from tecton.due import (
+    Due,
+    Question,
+    behind,
+    due,
+    has_period_ended,
+    is_scattered,
+    nothing_pushed,
+)
 from tecton.errors import JobFailed
 from tecton.journal import START_LEASE, Announced, Derive, Journal
 from tecton.stores import Job, Run, is_backfilled
@@ -66,8 +75,9 @@ class Launching:
             return view.id in lacking and has_period_ended(view, attempts, at)
 
         lost = self.lost([view for view in state.views if is_backfilled(attempts, view)])
+        scattered = partial(is_scattered, self.backend.delta_logs, state)
         question = Question(
-            state, state.views, at, now, lost, takes_pushed, is_patient, is_maintained=True
+            state, state.views, at, now, lost, takes_pushed, is_patient, True, scattered
         )
         return due(question, attempts), lambda attempts: due(question, attempts).runs
 

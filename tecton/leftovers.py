@@ -34,12 +34,13 @@ class Ledger:
         When a folder ceased to be used.
 
         Args:
-            path: Of a workspace (`push/NAME.ID`) or an offline table (`offline/NAME.ID/VIEW/ID`).
+            path: Of a workspace (`push/NAME.ID`), an offline table (`offline/NAME.ID/VIEW/ID`) or
+                a view's part of the batch ledger (`filled/NAME.ID/ID`).
 
         Returns:
             None: it is in use, or nobody knows.
         """
-        _, folder, *rest = path.split("/")
+        top, folder, *rest = path.split("/")
         name, _, workspace_id = folder.rpartition(".")
         later: WorkspaceState | None = None
         for state in self.versions(name):
@@ -48,7 +49,7 @@ class Ledger:
                     return None
                 if not rest:
                     return state.applied_at
-                if _uses(state, rest[-1]):
+                if _uses(state, top, rest[-1]):
                     return None if later is None else later.applied_at
             later = state
         return None
@@ -101,5 +102,7 @@ class Ledger:
         return found
 
 
-def _uses(state: WorkspaceState, generation: str) -> bool:
+def _uses(state: WorkspaceState, top: str, generation: str) -> bool:
+    if top == "filled":
+        return any(view.online_id == generation and view.online for view in state.views)
     return any(view.id == generation and view.offline for view in state.views)

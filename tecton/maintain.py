@@ -97,7 +97,7 @@ def leftovers(logs: DeltaLogs, states: Sequence[WorkspaceState]) -> Iterator[str
         logs: Lists folders.
         states: All workspaces that there are.
     """
-    for top in ("push", "offline", "checkpoints", "erased"):
+    for top in ("push", "offline", "checkpoints", "erased", "filled"):
         known = {state.folder for state in states}
         for folder in logs.folders(top):
             if folder not in known:
@@ -110,6 +110,9 @@ def leftovers(logs: DeltaLogs, states: Sequence[WorkspaceState]) -> Iterator[str
                 path = f"{base}/{view}/{generation}"
                 if path not in tables:
                     yield path
+        online = {view.online_id for view in state.views if view.online}
+        base = f"filled/{state.folder}"
+        yield from (f"{base}/{one}" for one in logs.folders(base) if one not in online)
 
 
 def _taken(logs: DeltaLogs, state: WorkspaceState, view: AppliedView, writer: str) -> int:

@@ -38,6 +38,14 @@ class StoreDeltaLogs:
             table = open_table(f"{self._store}/{path}", version)
             return int(table.transaction_version(application) or 0)
 
+    def files(self, path: str) -> int:
+        """Of how many files the table at *path* consists, 0 if there is no table."""
+        with self._failures(path):
+            try:
+                return len(open_table(f"{self._store}/{path}").file_uris())
+            except TableNotFoundError:
+                return 0
+
     def folders(self, path: str) -> Sequence[str]:
         """The names of the folders that stand directly in the folder *path*, sorted."""
         return Documents(self._store).folders(path)

@@ -29,7 +29,8 @@ from tecton.failpoints import Point, reach
 ROW_GROUP = 50_000
 """Readers of one source pass others' groups by, and nobody has to hold much at once."""
 
-MAX_FOREIGN_COMMITS = 1000
+MAX_LOST = 1000
+"""So often somebody else may be the first to put the next entry."""
 
 
 class TableFile(NamedTuple):
@@ -41,6 +42,7 @@ class TableFile(NamedTuple):
         size: In bytes.
         rows: How many.
         last_batch: Of a push table: the newest batch in it.
+        written: When it became a part of the table, in milliseconds since 1970.
     """
 
     path: str
@@ -48,6 +50,7 @@ class TableFile(NamedTuple):
     size: int
     rows: int
     last_batch: int
+    written: int
 
 
 class Layout(NamedTuple):
@@ -65,6 +68,8 @@ class Layout(NamedTuple):
 def files_of(table: DeltaTable) -> list[TableFile]:
     """The files of a version of a table."""
     columns = pa.table(table.get_add_actions(flatten=True))
+    at = columns.schema.get_field_index("modification_time")
+    columns = columns.set_column(at, "modification_time", columns.column(at).cast(pa.int64()))
     keys = table.metadata().partition_columns
     files = []
     for row in columns.to_pylist():
@@ -78,6 +83,7 @@ def files_of(table: DeltaTable) -> list[TableFile]:
                 row["size_bytes"],
                 row["num_records"] or 0,
                 2**63 if last is None else last,
+                row["modification_time"],
             )
         )
     return files
@@ -150,17 +156,27 @@ class Joiner:
 
     def _commit(self, actions: Sequence[dict[str, Any]], removed: set[str]) -> None:
         entry = b"\n".join(msgspec.json.encode(action) for action in actions)
-        for _ in range(MAX_FOREIGN_COMMITS):
-            path = log_path(self._version + 1)
-            is_put = self._documents.put_if_absent(path, entry)
-            found = entry if is_put else self._documents.get(path) or b""
+        for _ in range(MAX_LOST):
+            if self._is_there(entry, removed):
+                return
+            if self._documents.put_if_absent(log_path(self._version + 1), entry):
+                self._version += 1
+                return
+        raise StoreUnavailable("the table changes too fast to be maintained")
+
+    def _is_there(self, entry: bytes, removed: set[str]) -> bool:
+        """
+        Read on to the end of the log; was *entry* put by an earlier try?
+
+        To look is far quicker than to try and put, so a writer at full speed is caught up with.
+        """
+        while (found := self._documents.get(log_path(self._version + 1))) is not None:
             self._version += 1
             if found == entry:
-                # Put now, or by an earlier try of this very put.
-                return
+                return True
             if _is_in_the_way(found, removed):
                 raise StoreUnavailable("somebody else has rewritten the same files; run it again")
-        raise StoreUnavailable("the table changes too fast to be maintained")
+        return False
 
 
 def _is_in_the_way(entry: bytes, removed: set[str]) -> bool:

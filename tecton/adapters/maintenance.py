@@ -34,6 +34,9 @@ JOINED_ROWS = 1_000_000
 MANY_FILES = 50
 """Of a partition that still grows: joining a few again and again writes much for little."""
 
+OPEN_HOURS = timedelta(hours=1)
+"""Younger files of the open day stay as they are: whoever reads a log's tail shall read little."""
+
 CHECKPOINT_EVERY = 10
 VACUUM_HOURS = 7 * 24
 """Of what no version names any more, the youngest stays: a read or a stream may still be at it."""
@@ -63,8 +66,9 @@ class DeltaCare:
             old = _old_days(files, kept)
             forgotten = _delete_days(table, old)
             files = [file for file in files if _day(file) not in old]
-            closed = [file for file in files if _day(file) < now.date().isoformat()]
+            closed, settled = _closed_and_settled(files, now)
             joined = self._join(path, table, closed, now, 2, _PUSHED)
+            joined += self._join(path, table, settled, now, MANY_FILES, _PUSHED)
             is_new = self._checkpoint(path, table)
             if is_new and _may_forget_log(files, now, kept):
                 table.cleanup_metadata()
@@ -152,6 +156,15 @@ class DeltaCare:
 
 def _day(file: TableFile) -> str:
     return dict(file.partition)[_DAY]
+
+
+def _closed_and_settled(
+    files: Sequence[TableFile], now: datetime
+) -> tuple[list[TableFile], list[TableFile]]:
+    """Files of days that are over, and those of the open day that are not of just now."""
+    today, settled = now.date().isoformat(), int((now - OPEN_HOURS).timestamp() * 1000)
+    closed = [file for file in files if _day(file) < today]
+    return closed, [file for file in files if _day(file) >= today and file.written <= settled]
 
 
 def _is_small(file: TableFile) -> bool:

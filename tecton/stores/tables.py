@@ -21,6 +21,9 @@ class DeltaLogs(Protocol):
     def transaction(self, path: str, version: int, application: str) -> int:
         """How far *application* had written the table at *version*, 0 if it never did."""
 
+    def files(self, path: str) -> int:
+        """Of how many files the table at *path* consists, 0 if there is no table."""
+
     def folders(self, path: str) -> Sequence[str]:
         """The names of the folders that stand directly in the folder *path*, sorted."""
 
@@ -67,7 +70,7 @@ class TableCare(Protocol):
     """Keeps Delta tables small and fast beside whatever writes and reads them."""
 
     def push_table(self, path: str, now: datetime, kept: Kept) -> Tidied:
-        """Join the small files of days that are over, drop what need not be kept."""
+        """Join small files of days that are over, and many of today; drop what need not be kept."""
 
     def appended_table(self, path: str, now: datetime) -> Tidied | None:
         """Join the small files of a table that is kept for ever; None if there is no table."""

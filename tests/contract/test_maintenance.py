@@ -15,12 +15,18 @@ import pyarrow.compute as pc
 import pytest
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 
+from tecton import due
+from tecton.adapters.batch_ledger import DocumentLedger
 from tecton.adapters.checkpoints import Checkpointer
 from tecton.adapters.delta_logs import StoreDeltaLogs
+from tecton.adapters.documents import Documents
+from tecton.adapters.joining import Joiner, Layout, files_of
 from tecton.adapters.maintenance import MANY_FILES, DeltaCare
 from tecton.adapters.push_log import DeltaPushLog
+from tecton.adapters.push_tables import read_batches
 from tecton.adapters.runs import DeltaRunLog
 from tecton.applied import AppliedAggregation, AppliedView, offline_path, push_path
+from tecton.due import is_scattered
 from tecton.errors import StoreUnavailable
 from tecton.maintain import (
     MARGIN,
@@ -100,8 +106,78 @@ def test_closed_days_are_joined_and_the_open_one_left_alone(
     assert numbers(open_log().read_after(8)) == [9, 10]
 
 
-def test_writer_never_fails_beside_maintenance(
+NOON = datetime.combine(TODAY, datetime.min.time(), timezone.utc) + timedelta(hours=12)
+
+
+def test_open_day_is_joined_but_for_its_last_hour(
     open_log: Callable[[], DeltaPushLog], tmp_path: Path
+) -> None:
+    """Once there are many files; whoever has begun to read, or reads on from a batch, has all."""
+    log = open_log()
+    push(log, NOON - timedelta(hours=2), MANY_FILES - 1)
+    care = DeltaCare(str(tmp_path))
+    assert care.push_table(PATH, NOON, FOR_EVER).joined == 0
+    push(log, NOON - timedelta(hours=1))
+    push(log, NOON - timedelta(minutes=59), 3)
+    pinned, reading = DeltaTable(tmp_path / PATH), log.read_after(0)
+    begun = next(reading)
+    assert care.push_table(PATH, NOON, FOR_EVER).joined == MANY_FILES
+    assert len(files(tmp_path)) == 4
+    last = MANY_FILES + 3
+    assert [*numbers(iter([begun])), *numbers(reading)] == list(range(1, last + 1))
+    assert numbers(read_batches(pinned, 0)) == list(range(1, last + 1))
+    for after in (0, 1, 20, MANY_FILES, last):
+        assert numbers(log.read_after(after)) == list(range(after + 1, last + 1))
+    assert care.push_table(PATH, NOON, FOR_EVER).joined == 0
+    push(log, NOON)
+    assert numbers(open_log().read_after(last)) == [last + 1]
+
+
+class Counting(Documents):
+    """Counts what is put."""
+
+    puts = 0
+
+    def put_if_absent(self, path: str, data: bytes) -> bool:
+        self.puts += 1
+        return super().put_if_absent(path, data)
+
+
+def test_writer_at_full_speed_is_caught_up_with(
+    open_log: Callable[[], DeltaPushLog], tmp_path: Path
+) -> None:
+    """What it commits while files are joined is read past; only then is anything put."""
+    log = open_log()
+    push(log, NOW, 5)
+    table = DeltaTable(tmp_path / PATH)
+    documents = Counting(str(tmp_path / PATH))
+    push(log, NOW, 30)
+    Joiner(table, documents, NOW, Layout()).join(files_of(table))
+    assert documents.puts == 2, "the joined file and one entry"
+    assert numbers(log.read_after(0)) == list(range(1, 36))
+    assert len(files(tmp_path)) == 31
+
+
+def test_many_files_cannot_wait(
+    open_log: Callable[[], DeltaPushLog], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of one push table."""
+    monkeypatch.setattr(due, "MANY_FILES", 3)
+    logs = StoreDeltaLogs(str(tmp_path))
+    assert not is_scattered(logs, STATE)
+    assert logs.files(PATH) == 0
+    log = open_log()
+    push(log, NOW - DAY, 3)
+    assert not is_scattered(logs, STATE)
+    push(log, NOW - DAY)
+    assert is_scattered(logs, STATE)
+    DeltaCare(str(tmp_path)).push_table(PATH, NOW, FOR_EVER)
+    assert not is_scattered(logs, STATE)
+
+
+@pytest.mark.parametrize("ahead", [timedelta(0), timedelta(hours=2)])
+def test_writer_never_fails_beside_maintenance(
+    open_log: Callable[[], DeltaPushLog], tmp_path: Path, ahead: timedelta
 ) -> None:
     """Appends go on in a thread, over three days that become old one by one; none is lost."""
     log, stop = open_log(), Event()
@@ -120,7 +196,7 @@ def test_writer_never_fails_beside_maintenance(
     care = DeltaCare(str(tmp_path))
     joined = 0
     while writer.is_alive() and joined < 100:
-        joined += care.push_table(PATH, NOW, FOR_EVER).joined
+        joined += care.push_table(PATH, NOW + ahead, FOR_EVER).joined
     stop.set()
     writer.join()
     assert failures == []
@@ -335,5 +411,16 @@ def test_what_belongs_to_nothing_is_named(tmp_path: Path) -> None:
     for path in paths:
         (tmp_path / path / "_delta_log").mkdir(parents=True)
         (tmp_path / path / "_delta_log" / "0.json").touch()
+    ledger = DocumentLedger(Documents(str(tmp_path)))
+    for where, view in ((gone, old), (state, old), *((state, view) for view in state.views)):
+        ledger.enter(where, view, 1)
     found = list(leftovers(StoreDeltaLogs(str(tmp_path)), [state]))
-    assert found == [f"push/{gone.folder}", offline_path(state, old)]
+    unused = f"filled/{state.folder}/{old.online_id}"
+    assert found == [
+        f"push/{gone.folder}",
+        f"filled/{gone.folder}",
+        offline_path(state, old),
+        unused,
+    ]
+    assert DeltaCare(str(tmp_path)).remove(unused) == 1
+    assert set(ledger.of(state)) == {view.online_id for view in state.views}

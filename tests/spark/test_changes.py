@@ -135,6 +135,8 @@ def test_tables_of_replaced_generations_go_after_a_week(scene: Scene) -> None:
         reports = maintain(scene.stores, scene.backend.care, second, [second], Ledger(registry))
         said.append([str(report) for report in reports if "not used" in str(report)])
         assert (old.version() is None) == (wait == KEPT)
+        filled = scene.backend.ledger.of(first)
+        assert (first.views[0].online_id not in filled) == (wait == KEPT)
     assert "it is removed after" in said[0][0]
     assert "files removed" in said[1][0]
     assert scene.online.unloaded([first.views[0].online_id]) == [first.views[0].online_id]

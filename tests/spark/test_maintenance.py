@@ -11,12 +11,14 @@ from typing import Any
 import pytest
 from deltalake import DeltaTable
 
+from tecton.adapters import maintenance
 from tecton.adapters.launchers.local import LocalLauncher
 from tecton.adapters.maintenance import DeltaCare
 from tecton.applied import WorkspaceState, push_path
 from tecton.errors import JobFailed, StoreUnavailable
 from tecton.reload import reload_lost
 from tecton.spark.maintain import FEW_FILES, maintain
+from tecton.spark.push_tables import pin_push_tables, read_pushed
 from tecton.stores import Job, Kept, Tidied
 from tecton.testing import build_source, build_state, build_view
 from tests.spark.scene import DAY, Scene, events_of, utc
@@ -168,6 +170,30 @@ def test_compaction_and_retention_between_frontfills(scene: Scene, state: Worksp
     scene.frontfill(state)
     expected = sorted([*(f"{name}{number}" for name in "ab" for number in range(3)), "c", "d"])
     assert sorted(row[1] for row in scene.offline(state)) == expected
+
+
+def test_open_day_is_joined_under_a_stream_and_a_reader(
+    scene: Scene, state: WorkspaceState, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was pinned before is read whole, and the stream brings each record once."""
+    monkeypatch.setattr(maintenance, "MANY_FILES", 4)
+    scene.backfill(state)
+    scene.push(state, ("before", utc(3), 1))
+    scene.frontfill(state)
+    users = ["u1", "u2", "u3"]
+    for user in users:
+        scene.push(state, (user, utc(3), 1))
+    pinned = pin_push_tables(scene.backend.delta_logs, state)
+    read = read_pushed(scene.spark, scene.stores.store, pinned, {"0": 1})
+    scene.clock.advance(timedelta(hours=2))
+    assert maintained(scene, state)["push"].joined == len(users) + 1
+    scene.push(state, ("after", utc(3), 1))
+
+    assert read is not None
+    assert len(users) == read.count()
+    (report,) = scene.frontfill(state)
+    assert len(users) + 1 == report.offline
+    assert sorted(["before", "after", *users]) == [row[1] for row in scene.offline(state)]
 
 
 class Broken(DeltaCare):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,18 @@ def test_second_put_of_one_path_is_refused(documents: Documents) -> None:
     assert documents.put_if_absent("a/b.json", b"first")
     assert not documents.put_if_absent("a/b.json", b"second")
     assert documents.get("a/b.json") == b"first"
+
+
+def test_what_is_put_outlives_a_power_cut(
+    documents: Documents, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When the call returns, file and folders have been flushed; delta-rs and obstore do not."""
+    flushed: list[int] = []
+    monkeypatch.setattr(os, "fsync", lambda descriptor: flushed.append(os.fstat(descriptor).st_ino))
+    assert documents.put_if_absent("a/b.json", b"first")
+    root = tmp_path / "my store" / "%20 é"
+    expected = [root / "a" / "b.json", root / "a", root]
+    assert [entry.stat().st_ino for entry in expected] == flushed
 
 
 def test_put_of_the_same_bytes_is_refused_too(documents: Documents) -> None:

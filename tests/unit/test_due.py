@@ -173,6 +173,29 @@ def test_a_cancelled_period_stays_a_gap() -> None:
     assert "was cancelled; trigger a job" in note
 
 
+def test_maintenance_is_due_again_where_much_is_pushed() -> None:
+    """After an hour, so that the files of a day do not pile up; nobody is asked before."""
+    state, view = workspace()
+    done = new_run(state, None, MAINTENANCE, NOW)._replace(state=SUCCESS)
+    attempts = [recorded(state, view, BACKFILL, 0, 10), done]
+    asked: list[bool] = []
+
+    def is_due(minutes: int, is_scattered: bool) -> bool:
+        def answer() -> bool:
+            asked.append(is_scattered)
+            return is_scattered
+
+        question = Question(
+            state, (), NOW, NOW + timedelta(minutes=minutes), is_maintained=True
+        )._replace(is_scattered=answer)
+        return MAINTENANCE in {run.kind for run in due(question, attempts).runs}
+
+    assert not is_due(59, True)
+    assert asked == []
+    assert not is_due(60, False)
+    assert is_due(60, True)
+
+
 def test_what_no_job_by_hand_could_do_can_begin_again() -> None:
     """A view whose backfill was cancelled is not lost; what is tried is a new job."""
     for offline, kind in ((True, REFILL), (False, BACKFILL)):

@@ -151,6 +151,17 @@ def test_ledger_knows_when_a_table_ceased_to_be_used() -> None:
     assert Ledger(versions(first)).since(offline_path(first, first.views[0])) is None
 
 
+def test_ledger_knows_when_a_view_left_the_online_store() -> None:
+    """What says how far it was filled has the name of its rows there."""
+    first = build_state([SOURCE], [generation("a")], [], applied_at=NOW)
+    second = at(first, 1, views=(generation("a", online_life="c"),))
+    third = at(second, 2, views=(generation("a", online_life="c", online=False),))
+    ledger = Ledger(versions(first, second, third))
+    found = {one: ledger.since(f"filled/{first.folder}/{one}") for one in ("a", "c", "unknown")}
+    assert found == {"a": NOW + DAY, "c": NOW + 2 * DAY, "unknown": None}
+    assert ledger.since(offline_path(first, first.views[0])) is None
+
+
 def test_ledger_knows_when_a_workspace_was_deleted() -> None:
     """Its name may have another life; a folder of an unknown one is left alone."""
     first = build_state([SOURCE], [generation("a")], [], applied_at=NOW)
