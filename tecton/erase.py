@@ -17,11 +17,14 @@ from tecton.errors import InvalidKeys
 from tecton.rows import encode_key
 from tecton.sequences import last_logged, take_sequences
 from tecton.stores import Erasures, OnlineStore, PushTables, Reached
-from tecton.timestamps import micros_of
+from tecton.timestamps import from_micros, micros_of
+from tecton.tombstones import GRACE
 from tecton.types import Int64, ValueMismatch, show
 
 SETTLE = timedelta(seconds=10)
 """How long what was read before the tombstones may take to reach the online store."""
+
+STEP = timedelta(seconds=5)
 
 RETURNS = (
     "what the batch source still holds of these join keys returns with its next run over their "
@@ -111,7 +114,8 @@ def erase(
             online().upsert([row for row in later if row.view in ids])
     if served:
         wait_until(settled)
-        _erase_online(online, view, served, keys, sequence, is_last=True)
+        _erase_online(online, view, served, keys, sequence)
+        _advance(online, erasures, state, served, sequence, clock, wait_until)
         names = ", ".join(dict.fromkeys(each.name for each in served))
         yield f"{names}: {len(keys):,} join keys deleted online"
     if state.source_by_name[view.source].batch is not None:
@@ -137,13 +141,50 @@ def _erase_online(
     served: Sequence[AppliedView],
     keys: Sequence[Sequence[Any]],
     sequence: int,
-    is_last: bool = False,
 ) -> None:
     for each in served:
         encoded = [encode_key(key) for key in _ordered(view, each, keys)]
         online().erase(each, encoded, sequence)
-        if is_last:
-            online().advance(each.online_id, Reached(erased=sequence))
+
+
+def _advance(
+    online: Callable[[], OnlineStore],
+    erasures: Erasures,
+    state: WorkspaceState,
+    views: Sequence[AppliedView],
+    sequence: int,
+    clock: Callable[[], datetime],
+    wait_until: Callable[[datetime], None],
+) -> None:
+    """Say how far views have come, each unless it lacks an erasure of other keys that was before.
+
+    That one may be under way, and is waited for. Else the online store has gone back since, which
+    `lapse` would not notice any more.
+    """
+    for view in views:
+        _advance_one(online, erasures, state, view, sequence, clock, wait_until)
+
+
+def _advance_one(
+    online: Callable[[], OnlineStore],
+    erasures: Erasures,
+    state: WorkspaceState,
+    view: AppliedView,
+    sequence: int,
+    clock: Callable[[], datetime],
+    wait_until: Callable[[datetime], None],
+) -> None:
+    others = erasures.of(state, view).online.values()
+    before = max((other for other in others if other < sequence), default=0)
+    for _ in range(GRACE // STEP):
+        store = online()
+        [has] = store.reached([view.online_id])
+        if has.erased >= before or store.unloaded([view.online_id]):
+            store.advance(view.online_id, Reached(erased=sequence))
+            return
+        if clock() > from_micros(before) + GRACE:
+            return
+        wait_until(clock() + STEP)
 
 
 def _together(state: WorkspaceState, view: AppliedView) -> list[AppliedView]:

@@ -8,15 +8,13 @@ is kept outside of the online store says how far it had come (docs/decisions/004
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import NamedTuple
 
 from tecton.applied import AppliedView, WorkspaceState
 from tecton.stores import BatchLedger, Erasures, OnlineStore, Reached
 from tecton.timestamps import micros_of
-
-GRACE = timedelta(minutes=5)
-"""How long an erasure that goes on may take to reach the online store."""
+from tecton.tombstones import GRACE
 
 
 class Lapsed(NamedTuple):

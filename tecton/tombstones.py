@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import Any, NamedTuple
 
 import msgspec
@@ -17,6 +18,9 @@ import msgspec
 from tecton.rows import BATCH_SEQUENCE_OFFSET, FeatureRow
 
 SALT_BYTES = 16
+
+GRACE = timedelta(minutes=5)
+"""How long an erasure that goes on may take to reach the online store."""
 
 
 def key_hash(salt: str, values: Sequence[Any]) -> str:

@@ -16,7 +16,7 @@ from tecton.adapters.erasures import DeltaErasures
 from tecton.adapters.redis_online import RedisOnlineStore
 from tecton.erase import erase
 from tecton.errors import StoreUnavailable
-from tecton.lapse import GRACE, Lapsed, mark_lapsed, told
+from tecton.lapse import Lapsed, mark_lapsed, told
 from tecton.reload import replay
 from tecton.rows import FeatureRow, batch_sequence, encode_key, row_of
 from tecton.stores import OnlineStore, Reached
@@ -29,6 +29,7 @@ from tecton.testing import (
     build_view,
 )
 from tecton.timestamps import micros_of
+from tecton.tombstones import GRACE
 from tests.redis_servers import RedisServer
 from tests.running import wait_for
 
@@ -123,9 +124,9 @@ class Play:
         self.online.advance(VIEW.online_id, Reached(batch=number), load)
         self.ledger.enter(STATE, VIEW, number)
 
-    def erase(self, user: str) -> None:
+    def erase(self, user: str, later: timedelta = timedelta(hours=1)) -> None:
         """Erase a user online."""
-        self.clock.advance(timedelta(hours=1))
+        self.clock.advance(later)
         lines = erase(
             self.erasures, lambda: self.online, STATE, VIEW, [[user]], True, False,
             self.clock, lambda _: None,
@@ -200,6 +201,20 @@ def test_erased_rows_that_are_back_go_again(play: Play) -> None:
     assert play.served() == keys("a", "b")
     assert play.look() == [Lapsed(VIEW.name, erased=True)]
     assert play.served() == keys("b")
+    assert play.look() == []
+
+
+@pytest.mark.parametrize("later", [timedelta(0), GRACE])
+def test_erasure_does_not_hide_that_the_store_went_back(play: Play, later: timedelta) -> None:
+    """Nobody has looked yet when the next key is erased."""
+    play.job("a", "b", "c")
+    play.redis.save()
+    play.erase("a")
+    play.redis.go_back()
+    play.erase("b", later)
+    assert play.served() == keys("a", "c")
+    assert play.look(2 * GRACE) == [Lapsed(VIEW.name, erased=True)]
+    assert play.served() == keys("c")
     assert play.look() == []
 
 
