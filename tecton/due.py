@@ -14,7 +14,7 @@ from typing import NamedTuple
 from tecton.applied import AppliedView, WorkspaceState, offline_path, push_path
 from tecton.attempts import NEW, Standing, Standings, Task, jobs_of
 from tecton.names import path_of
-from tecton.periods import Period, backfill_period, due_periods, floor_to
+from tecton.periods import Period, backfill_period, due_periods, floor_to, gaps
 from tecton.stores import (
     BACKFILL,
     FAILURE,
@@ -202,6 +202,23 @@ def covered(view: AppliedView, attempts: Iterable[Run]) -> list[Period]:
     ]
 
 
+def is_offline_whole(view: AppliedView, attempts: Iterable[Run]) -> bool:
+    """
+    Does a view's offline table have the batch rows that runs have brought online?
+
+    Not where `offline` was turned on later and the periods before are still due there: what filled
+    the online store from the table would then serve nulls.
+    """
+    done = [
+        run
+        for run in attempts
+        if run.view_id == view.id and run.state == SUCCESS and run.kind in (BACKFILL, PERIOD)
+    ]
+    offline = [Period(run.start, run.end) for run in done if run.offline]
+    online = [Period(run.start, run.end) for run in done if run.online and not run.offline]
+    return view.offline and not any(True for period in online for _ in gaps(period, offline))
+
+
 def _is_refilled(view: AppliedView, run: Run) -> bool:
     """Was a view's online store filled anew after a run, with all that was offline by then?"""
     return bool(view.online_life) and view.offline and run.started < view.applied_at
@@ -220,12 +237,13 @@ def _wanted(question: Question, by_view: dict[str, list[Run]]) -> Iterator[Run]:
 def _wanted_of(question: Question, view: AppliedView, attempts: Sequence[Run]) -> Iterator[Run]:
     state, at, now = question.state, question.at, question.now
     batch = state.source_by_name[view.source].batch
-    if not is_backfilled(attempts, view) or (view.id in question.lost and not view.offline):
+    is_lost = view.id in question.lost
+    if not is_backfilled(attempts, view) or (is_lost and not is_offline_whole(view, attempts)):
         whole = backfill_period(view, batch, at, now)
         run = new_run(state, view, BACKFILL, now)
         yield run if whole is None else run._replace(start=whole.start, end=whole.end)
         return
-    if view.id in question.lost:
+    if is_lost:
         yield new_run(state, view, REFILL, now)
     for period in due_periods(view, batch, covered(view, attempts), at, now):
         run = new_run(state, view, PERIOD, now)

@@ -139,7 +139,7 @@ def due_periods(
     if whole is None:
         return ()
     due: list[Period] = []
-    for gap in _gaps(whole, covered):
+    for gap in gaps(whole, covered):
         due.extend(runs_of(view, gap))
     return due
 
@@ -156,8 +156,8 @@ def adjacent(periods: Iterable[Period]) -> Iterator[Sequence[Period]]:
         yield group
 
 
-def _gaps(whole: Period, covered: Iterable[Period]) -> Iterator[Period]:
-    """What of *whole* none of *covered* covers."""
+def gaps(whole: Period, covered: Iterable[Period]) -> Iterator[Period]:
+    """What of *whole* none of *covered* covers, in order of time."""
     start = whole.start
     for period in sorted(covered):
         if start < period.start:

@@ -10,9 +10,10 @@ from datetime import datetime
 from typing import NamedTuple
 
 from tecton.applied import AppliedView, WorkspaceState
+from tecton.due import is_offline_whole
 from tecton.failpoints import Point, reach
 from tecton.rows import FeatureRow
-from tecton.stores import History, OnlineStore, Reached, RunLog, is_backfilled
+from tecton.stores import History, OnlineStore, Reached, Run, RunLog, is_backfilled
 from tecton.sweep import PATIENCE
 from tecton.timestamps import micros_of
 
@@ -73,7 +74,9 @@ def reload_lost(
             # backfill of a view that is new has waited for that.
             is_known = not view.online_life or now >= view.applied_at + PATIENCE
             if is_known and is_backfilled(ended, view):
-                yield Reloaded(view.name, _reload(online, history, state, view, now, told))
+                kept = is_kept(state, view, ended)
+                rows = _reload(online, history, state, view, now, told) if kept else None
+                yield Reloaded(view.name, rows)
 
 
 def replay(
@@ -91,7 +94,7 @@ def replay(
         online: The online store.
         history: What is kept of the view elsewhere.
         state: The workspace.
-        view: A view with `online=True` whose backfill has ended.
+        view: A view with `online=True` whose backfill has ended, and of which `is_kept`.
         now: Rows that no read at this time or later sees are passed over.
         told: How far views should have come (`lapse.told`).
 
@@ -108,9 +111,7 @@ def _reload(
     view: AppliedView,
     now: datetime,
     told: Told,
-) -> int | None:
-    if not is_kept(state, view):
-        return None
+) -> int:
     load = online.begin_load(view.online_id)
     # Before the rows are read, so that these have at least what is told.
     reached = told(state, view)
@@ -119,9 +120,9 @@ def _reload(
     return count
 
 
-def is_kept(state: WorkspaceState, view: AppliedView) -> bool:
-    """Are all rows of a view in tables that can be read without Spark?"""
-    return view.offline or state.source_by_name[view.source].batch is None
+def is_kept(state: WorkspaceState, view: AppliedView, ended: Iterable[Run]) -> bool:
+    """Are all rows of a view in tables that can be read without Spark, as far as runs say?"""
+    return state.source_by_name[view.source].batch is None or is_offline_whole(view, ended)
 
 
 def _offer(online: OnlineStore, chunks: Iterable[Sequence[FeatureRow]]) -> int:

@@ -65,7 +65,7 @@ def _reports(
                 f"the backfill of {view.name} has not ended; run `tecton materialize run-due -w "
                 f"{state.name}`"
             )
-        elif not is_kept(state, view):
+        elif not is_kept(state, view, runs):
             left.append(
                 f"the batch rows of {view.name} are in no offline table; run `spark-submit "
                 f"jobs/backfill.py --workspace {state.name} --feature-view {view.name}`"

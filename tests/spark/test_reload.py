@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import msgspec
 import pytest
 
 from tecton.applied import WorkspaceState
@@ -71,6 +72,20 @@ def test_view_without_offline_table_is_loaded_by_the_next_job(scene: Scene) -> N
     assert [Reloaded("click_events_fv", None)] == _reload(scene, state)
     scene.frontfill(state)
     assert [b"[1]"] == scene.served(state, "a")
+
+
+def test_offline_table_that_was_turned_on_just_now_fills_nothing(scene: Scene) -> None:
+    """It has no batch rows yet, and nulls would be served: the next job brings both stores all."""
+    scene.write_batch(("a", utc(2), 1))
+    state = scene.example(offline=False)
+    scene.backfill(state)
+    [view] = state.views
+    state = msgspec.structs.replace(state, views=(msgspec.structs.replace(view, offline=True),))
+    scene.online.client.flushall()
+    assert [Reloaded("click_events_fv", None)] == _reload(scene, state)
+    scene.frontfill(state)
+    assert [b"[1]"] == scene.served(state, "a")
+    assert [("batch", "a", utc(2), 1)] == scene.offline(state)
 
 
 def test_batch_rows_that_an_old_state_of_redis_lacks_are_loaded_again(scene: Scene) -> None:

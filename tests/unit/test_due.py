@@ -118,6 +118,18 @@ def test_an_online_store_that_is_turned_on_reads_no_source_again() -> None:
     assert ([], []) == ask(after, attempts)
 
 
+def test_an_offline_table_that_lacks_periods_fills_no_online_store() -> None:
+    """It was turned on later; a refill would serve nulls until its periods have been brought."""
+    state, view = workspace()
+    lost = frozenset({view.id})
+    before = recorded(state, view, BACKFILL, 0, 10, offline=False)
+    assert (BACKFILL, 0, 10) in ask(state, [before], lost=lost)[0]
+    half = recorded(state, view, PERIOD, 0, 5)
+    assert (BACKFILL, 0, 10) in ask(state, [before, half], lost=lost)[0]
+    rest = recorded(state, view, PERIOD, 5, 10)
+    assert [REFILL] == [kind for kind, *_ in ask(state, [before, half, rest], lost=lost)[0]][:1]
+
+
 def test_an_earlier_start_makes_only_what_is_new_due() -> None:
     """The gap before the first run, cut as a backfill is; nothing else."""
     state, view = workspace()
