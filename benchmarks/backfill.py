@@ -5,7 +5,7 @@
 Parquet files with a million keys → offline table and Redis, in a process with a Spark of its own,
 whose memory (JVM, Python driver and workers) is sampled while it works. `--hot` adds the same with
 one key that has a tenth of the rows; `--windows` takes a view with aggregations, whose rows all go
-to Redis. On 2 cores 50 million rows take about half an hour and 4 GB of disk.
+to Redis. On 2 cores 50 million rows take four minutes and 6 GB of disk.
 """
 
 from __future__ import annotations
@@ -201,7 +201,7 @@ def _work(folder: Path, redis: str, memory: str, is_windowed: bool) -> None:
     for report in reports:
         print(report, file=sys.stderr)
     batches = [report for report in reports if isinstance(report, BatchReport)]
-    RedisOnlineStore.connect(redis).client.flushall()
+    RedisOnlineStore.connect(redis).client.flushall(asynchronous=True)
     table = stores.offline_table(state, view)
     kept = sum(report.kept for report in batches)
     began = time.perf_counter()
