@@ -45,8 +45,8 @@ serve: install ## keep the service up on port 8080 with the store of feature_rep
 test: install ## the whole suite, with real Redis, Delta and Spark
 	$(PYTEST)
 
-test-fast: $(INSTALLED) ## what needs no JVM, in under a minute
-	$(PYTEST) --ignore=tests/spark --ignore=tests/e2e -m "not spark"
+test-fast: $(INSTALLED) ## what needs no JVM, with fewer random examples: in under a minute
+	STATE_MACHINE_EXAMPLES=3 $(PYTEST) --hypothesis-profile=quick --ignore=tests/spark --ignore=tests/e2e -m "not spark"
 
 test-redis: $(INSTALLED) ## what needs Redis; REDIS_SERVER=/path/to/redis-server tries that one
 	$(BIN)/python -m pytest tests/contract tests/api tests/e2e/test_redis_service.py

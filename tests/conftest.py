@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 settings.register_profile(
     "shared machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
+settings.register_profile("quick", settings.get_profile("shared machine"), max_examples=25)
 settings.load_profile("shared machine")
 
 
