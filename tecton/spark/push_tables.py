@@ -4,11 +4,14 @@ The push tables of a workspace, read by Spark: records of one source as typed ro
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import reduce
+from functools import partial, reduce
 from operator import and_
+from typing import TypeVar
 
+from py4j.protocol import Py4JError  # type: ignore[import-untyped]  # it has no types
+from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
@@ -18,6 +21,12 @@ from tecton.spark.offline_table import row_fields
 from tecton.spark.returned import returned_rows
 from tecton.stores import DeltaLogs
 from tecton.types import Field, Int64
+
+TRIES = 10
+"""Lists in a row that are torn are rare; `tecton.adapters.delta_tables` has the measure."""
+
+_HOLE = "DELTA_VERSIONS_NOT_CONTIGUOUS"
+_Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True)
@@ -75,10 +84,9 @@ def read_pushed(
         None if there is nothing above.
     """
     frames = [
-        spark.read.format("delta")
-        .option("versionAsOf", table.version)
-        .load(f"{store}/{table.path}")
-        .where(F.col("batch_no") > after.get(table.writer, 0))
+        listed_whole(partial(_pinned, spark, store, table)).where(
+            F.col("batch_no") > after.get(table.writer, 0)
+        )
         for table in tables
         if table.last_batch > after.get(table.writer, 0)
     ]
@@ -86,6 +94,27 @@ def read_pushed(
     for frame in frames:
         united = frame if united is None else united.unionByName(frame)
     return united
+
+
+def listed_whole(act: Callable[[], _Result], tries: int = TRIES) -> _Result:
+    """
+    What *act* answers, which has Spark list the log of a table that is written meanwhile.
+
+    Spark looks at the newest version first, also where another is asked for. A list may have a log
+    entry and not the one before that was put meanwhile; looked at again it has both, and a real
+    hole stays.
+    """
+    try:
+        return act()
+    except (PySparkException, Py4JError) as exc:
+        if tries == 1 or _HOLE not in str(exc):
+            raise
+    return listed_whole(act, tries - 1)
+
+
+def _pinned(spark: SparkSession, store: str, table: PushTable) -> DataFrame:
+    reader = spark.read.format("delta").option("versionAsOf", table.version)
+    return reader.load(f"{store}/{table.path}")
 
 
 def feature_rows(pushed: DataFrame, source: AppliedSource, view: AppliedView) -> DataFrame:
