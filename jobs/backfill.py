@@ -11,16 +11,17 @@ the batch rows of that period are replaced. With `--missing` only what a view la
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 
 from jobs.announced import carry_out_announced
 from jobs.run import Work, add_owner, chosen_views, moment, run, utc_now, wait_until
 from tecton.applied import WorkspaceState
 from tecton.periods import Period
-from tecton.spark.backfill import backfill, needs_backfill, rerun
+from tecton.spark.backfill import backfill, expected, needs_backfill, rerun
 from tecton.spark.failures import attempt_all
 from tecton.spark.frontfill import fill
+from tecton.spark.passes import Want
 from tecton.spark.tables import JobStores
 
 
@@ -57,14 +58,25 @@ def _work(
     period: Period | None,
     is_partial: bool,
 ) -> Iterator[object]:
-    views = chosen_views(state, names)
+    views, at = chosen_views(state, names), utc_now()
     if period is not None:
-        return attempt_all([(view.name, rerun(stores, state, view, [period])) for view in views])
+        wants = expected(stores, state, (), at, [(view, [period]) for view in views])
+        reruns = [(view.name, rerun(stores, state, view, [period])) for view in views]
+        return _together(stores, wants, reruns)
     if not names:
         views = needs_backfill(stores, state, views)
     if is_partial:
-        return fill(stores, state, views, utc_now(), wait_until)
-    return attempt_all([(view.name, backfill(stores, state, view, wait_until)) for view in views])
+        return fill(stores, state, views, at, wait_until)
+    wants = expected(stores, state, views, at)
+    backfills = [(view.name, backfill(stores, state, view, wait_until, at=at)) for view in views]
+    return _together(stores, wants, backfills)
+
+
+def _together(
+    stores: JobStores, wants: Sequence[Want], work: Sequence[tuple[str, Iterator[object]]]
+) -> Iterator[object]:
+    with stores.passes.expect(wants):
+        yield from attempt_all(work)
 
 
 if __name__ == "__main__":

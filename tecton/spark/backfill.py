@@ -18,6 +18,7 @@ from tecton.journal import Counts
 from tecton.periods import Period, adjacent, backfill_period, runs_of
 from tecton.spark.materialize import BatchReport, materialize
 from tecton.spark.online_load import load_online
+from tecton.spark.passes import Want
 from tecton.spark.push_tables import pin_push_tables
 from tecton.spark.pushed import PushReport, add_all_pushed, offer_pushed
 from tecton.spark.tables import JobStores
@@ -66,7 +67,7 @@ def backfill(
         [attempt] = _announce(stores, state, [new_run(state, view, BACKFILL, stores.clock())])
     source = state.source_by_name[view.source]
     now = stores.clock()
-    whole = backfill_period(view, source.batch, _reached(stores, state, view, at or now), now)
+    whole = whole_of(state, view, stores.runs.of(state.folder), at or now, now)
     reports: list[BatchReport | PushReport] = []
     with journal.carry_out(attempt) as work:
         runs = () if whole is None else runs_of(view, whole)
@@ -82,18 +83,28 @@ def backfill(
         work.done(attempt, "; ".join(map(str, reports)), counts_of(reports), parts)
 
 
-def _reached(stores: JobStores, state: WorkspaceState, view: AppliedView, at: datetime) -> datetime:
-    """*at* or, if later, the time up to which earlier runs have brought batch rows.
+def whole_of(
+    state: WorkspaceState, view: AppliedView, ended: Iterable[Run], at: datetime, now: datetime
+) -> Period | None:
+    """
+    What a backfill reads of a view's batch source.
 
-    Those periods are never due again, so a backfill that is asked for an earlier time, of a view
-    that the online store has lost, has to bring them too.
+    Periods that earlier runs have brought are never due again. So a backfill that is asked for an
+    earlier time, of a view that the online store has lost, brings them too.
+
+    Args:
+        state: The workspace.
+        view: The view.
+        ended: The runs of the workspace that ended well.
+        at: Decides which periods have ended.
+        now: The time.
     """
     batch = state.source_by_name[view.source].batch
     if batch is None:
-        return at
-    runs = [run for run in stores.runs.of(state.folder) if run.view_id == view.id]
+        return None
+    runs = [run for run in ended if run.view_id == view.id]
     ends = [run.end + batch.data_delay for run in runs if run.kind in (BACKFILL, PERIOD)]
-    return max([at, *ends])
+    return backfill_period(view, batch, max([at, *ends]), now)
 
 
 def _parts(attempt: Run, reports: Iterable[BatchReport | PushReport]) -> Sequence[Run]:
@@ -242,6 +253,32 @@ def lost_views(stores: JobStores, views: Sequence[AppliedView]) -> frozenset[str
     online = {view.online_id: view.id for view in views if view.online}
     lost = stores.open_online().unloaded(list(online)) if online else ()
     return frozenset(online[online_id] for online_id in lost)
+
+
+def expected(
+    stores: JobStores,
+    state: WorkspaceState,
+    backfills: Sequence[AppliedView],
+    at: datetime,
+    reruns: Iterable[tuple[AppliedView, Iterable[Period]]] = (),
+) -> list[Want]:
+    """
+    What a job asks of batch sources (`passes`).
+
+    Args:
+        stores: What the job works on.
+        state: The workspace.
+        backfills: The views that it loads.
+        at: Decides which periods have ended.
+        reruns: The periods that it materialises beside.
+    """
+    ended, now = stores.runs.of(state.folder) if backfills else (), stores.clock()
+    wholes = [(view, whole_of(state, view, ended, at, now)) for view in backfills]
+    asked = [(view, whole) for view, whole in wholes if whole is not None]
+    for view, periods in reruns:
+        groups = adjacent(sorted(periods))
+        asked += [(view, Period(group[0].start, group[-1].end)) for group in groups]
+    return [Want(state.source_by_name[view.source], view, period) for view, period in asked]
 
 
 def needs_backfill(

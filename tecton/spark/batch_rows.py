@@ -15,7 +15,7 @@ from pyspark.sql import types as T
 from tecton.applied import AppliedSource, AppliedView
 from tecton.periods import Period
 from tecton.rows import JOIN_KEY_MAX_BYTES
-from tecton.spark.columns import column, only_row
+from tecton.spark.columns import column
 from tecton.spark.encoding import BODY, EVENT, event_fields, with_bodies
 from tecton.spark.offline_table import row_columns
 from tecton.spark.returned import period_records
@@ -118,20 +118,21 @@ def count_returned(
         key_bytes: The longest join key.
     """
     assert source.batch is not None, "there are batch rows"  # noqa: S101
-    is_keyless = column(source.batch.timestamp_field).isNull()
-    keyless = only_row(rows.agg(F.count_if(is_keyless).alias("n")))["n"]
     whole = Period(runs[0].start, runs[-1].end)
-    chosen = by_run(period_records(rows, source, view, whole), source.batch.timestamp_field, runs)
-    usable = by_run(returned.where(~_is_refused(view, key_bytes)), view.timestamp_field, runs)
+    at = source.batch.timestamp_field
+    chosen = period_records(rows, source, view, whole, with_timeless=True)
+    of_source = by_run(chosen, at, runs)
     everything = by_run(returned, view.timestamp_field, runs)
+    usable = by_run(returned.where(~_is_refused(view, key_bytes)), view.timestamp_field, runs)
+    keyless = of_source[None]
     return [
-        Counts(chosen[run] + keyless, keyless, everything[run] - usable[run], usable[run])
+        Counts(of_source[run] + keyless, keyless, everything[run] - usable[run], usable[run])
         for run in range(len(runs))
     ]
 
 
-def by_run(rows: DataFrame, timestamp_field: str, runs: Sequence[Period]) -> Counter[int]:
-    """How many rows each of some runs has; arguments as of `run_number`."""
+def by_run(rows: DataFrame, timestamp_field: str, runs: Sequence[Period]) -> Counter[int | None]:
+    """How many rows each of some runs has, None: no timestamp; arguments as of `run_number`."""
     counted = rows.groupBy(run_number(timestamp_field, runs).alias("run")).count()
     return Counter({row["run"]: row["count"] for row in counted.collect()})
 

@@ -20,7 +20,14 @@ from tecton.applied import AppliedView, WorkspaceState
 from tecton.due import IsDue, Question, due
 from tecton.names import path_of
 from tecton.periods import Period
-from tecton.spark.backfill import backfill, counts_of, lost_views, refill, rerun
+from tecton.spark.backfill import (
+    backfill,
+    counts_of,
+    expected,
+    lost_views,
+    refill,
+    rerun,
+)
 from tecton.spark.columns import only_row
 from tecton.spark.failures import attempt_all
 from tecton.spark.materialize import BatchReport
@@ -139,13 +146,19 @@ def carry_out(
     parts: dict[tuple[str, bool, bool], list[Run]] = {}
     for run in by_kind[PERIOD]:
         parts.setdefault((run.view_id, run.online, run.offline), []).append(run)
-    for (view_id, *_), part in parts.items():
-        view = views[view_id]
-        periods = [Period(run.start, run.end) for run in part]
-        work.append((view.name, rerun(stores, state, view, periods, part)))
+    reruns = [
+        (views[view_id], [Period(run.start, run.end) for run in part], part)
+        for (view_id, *_), part in parts.items()
+    ]
+    work += [
+        (view.name, rerun(stores, state, view, periods, part)) for view, periods, part in reruns
+    ]
     takers = [(views[run.view_id], run) for run in by_kind[PUSHED]]
     work.append(("pushed records", _take_pushed(stores, state, takers)))
-    return attempt_all(work)
+    new = [views[run.view_id] for run in by_kind[BACKFILL]]
+    again = [(view, periods) for view, periods, _ in reruns]
+    with stores.passes.expect(expected(stores, state, new, at, again)):
+        yield from attempt_all(work)
 
 
 def _take_pushed(

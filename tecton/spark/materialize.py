@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 
@@ -22,12 +22,12 @@ from tecton.failpoints import Point, reach
 from tecton.periods import Period
 from tecton.rows import batch_sequence
 from tecton.spark.batch_rows import Counts, by_run, count_returned, count_rows, period_rows
-from tecton.spark.columns import column
+from tecton.spark.columns import column, utc_date
 from tecton.spark.offline_table import BATCH, OfflineTable
 from tecton.spark.online_load import load_online
-from tecton.spark.returned import kept, period_records, returned_rows
+from tecton.spark.passes import Pass, kept
+from tecton.spark.returned import period_records, returned_rows
 from tecton.spark.session import enough_partitions
-from tecton.spark.sources import read_batch
 from tecton.spark.tables import JobStores
 from tecton.timestamps import from_micros, micros_of
 
@@ -58,7 +58,7 @@ class BatchReport:
     keyless: int
     refused: int
     online: int
-    seconds: float
+    seconds: float = 0.0
     is_overtaken: bool = False
 
     def __str__(self) -> str:
@@ -99,18 +99,32 @@ def materialize(
         SourceError: The batch data is missing or of another schema; nothing was changed.
     """
     began = stores.clock()
-    whole = Period(runs[0].start, runs[-1].end)
-    rows = read_batch(stores.spark, source, stores.rules.roots, whole)
+    with stores.passes.rows(source, view, Period(runs[0].start, runs[-1].end)) as found:
+        reports = _made_of(stores, state, source, view, runs, found)
+    seconds = (stores.clock() - began).total_seconds()
+    return [replace(report, seconds=seconds) for report in reports]
+
+
+def _made_of(
+    stores: JobStores,
+    state: WorkspaceState,
+    source: AppliedSource,
+    view: AppliedView,
+    runs: Sequence[Period],
+    found: Pass,
+) -> Sequence[BatchReport]:
+    rows, key_bytes = found.frame, stores.rules.key_bytes
     if view.function is None:
-        counts = count_rows(rows, view, runs, stores.rules.key_bytes)
+        counts = count_rows(rows, view, runs, key_bytes)
         with enough_partitions(stores.spark, sum(count.usable for count in counts)):
-            return _replace(stores, state, view, runs, began, rows, counts)
-    records = period_records(rows, source, view, whole)
-    returned = returned_rows(records, source, view, period=whole)
-    with kept(returned, view):
-        counts = count_returned(rows, returned, source, view, runs, stores.rules.key_bytes)
+            return _replace(stores, state, view, runs, found.read_at, rows, counts)
+    whole = Period(runs[0].start, runs[-1].end)
+    returned = returned_rows(period_records(rows, source, view, whole), source, view, period=whole)
+    # A function may not be the same each time; what one job counts and writes is.
+    with kept(returned):
+        counts = count_returned(rows, returned, source, view, runs, key_bytes)
         with enough_partitions(stores.spark, sum(count.usable for count in counts)):
-            return _replace(stores, state, view, runs, began, returned, counts)
+            return _replace(stores, state, view, runs, found.read_at, returned, counts)
 
 
 def _replace(
@@ -118,7 +132,7 @@ def _replace(
     state: WorkspaceState,
     view: AppliedView,
     runs: Sequence[Period],
-    began: datetime,
+    read_at: datetime,
     rows: DataFrame,
     counts: Sequence[Counts],
 ) -> Sequence[BatchReport]:
@@ -126,27 +140,19 @@ def _replace(
     period = Period(runs[0].start, runs[-1].end)
     table = stores.offline_table(state, view)
     # Also where the clock has gone back since the last run, this one is the later.
-    run = max(micros_of(began), table.last_run(period) + 1 if view.offline else 0)
+    run = max(micros_of(read_at), table.last_run(period) + 1 if view.offline else 0)
     sequence = batch_sequence(from_micros(run))
     unique = period_rows(rows, view, sequence, period, stores.rules.key_bytes)
-    is_written = True
-    if view.offline:
-        is_written = table.replace(unique, period, run, f"batch rows of {period}")
+    is_written, written, online = True, Counter[int | None](), 0
+    if not view.offline:
+        with kept(unique):
+            written = by_run(unique, view.timestamp_field, runs)
+            online = _offer(stores, state, view, unique)
+    elif is_written := table.replace(unique, period, run, f"batch rows of {period}"):
         reach(Point.BATCH_WRITTEN)
-        unique = _written(table, sequence, period) if is_written else unique
-    written = by_run(unique, view.timestamp_field, runs) if is_written else Counter[int]()
-    online = 0
-    if is_written and view.online:
-        now = stores.clock()
-        oldest = view.oldest_seen(micros_of(now))
-        if view.offline and oldest is not None:
-            # Days that nobody can see any more are not read back.
-            first = max(period.start, from_micros(oldest))
-            unique = _written(table, sequence, Period(first, period.end))
-        online = load_online(
-            unique, view, now, stores.open_online, partial(stores.tombstones, state, view)
-        )
-    seconds = (stores.clock() - began).total_seconds()
+        mine = _written(table, sequence, period)
+        written = by_run(mine, view.timestamp_field, runs)
+        online = _offer(stores, state, view, mine) if view.online else 0
     return [
         BatchReport(
             view=view.name,
@@ -157,11 +163,21 @@ def _replace(
             keyless=count.keyless,
             refused=count.refused,
             online=online if number == len(runs) - 1 else 0,
-            seconds=seconds,
             is_overtaken=not is_written,
         )
         for number, (run, count) in enumerate(zip(runs, counts, strict=True))
     ]
+
+
+def _offer(stores: JobStores, state: WorkspaceState, view: AppliedView, rows: DataFrame) -> int:
+    """Offer the online store those rows that a read can still see; answers how many."""
+    now = stores.clock()
+    oldest = view.oldest_seen(micros_of(now))
+    if view.offline and oldest is not None:
+        # Days that nobody can see any more are not read back.
+        rows = rows.where(F.col("_date") >= utc_date(F.lit(oldest)))
+    erased = partial(stores.tombstones, state, view)
+    return load_online(rows, view, now, stores.open_online, erased)
 
 
 def _written(table: OfflineTable, sequence: int, period: Period) -> DataFrame:

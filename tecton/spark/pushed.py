@@ -8,6 +8,7 @@ Whoever adds rows adds all of them from there on, so nothing depends on who did 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -20,8 +21,8 @@ from tecton.failpoints import Point, reach
 from tecton.spark.columns import column, only_row
 from tecton.spark.erased import without_erased
 from tecton.spark.online_load import load_online
+from tecton.spark.passes import kept
 from tecton.spark.push_tables import PushTable, feature_rows, pin_push_tables, read_pushed
-from tecton.spark.returned import kept
 from tecton.spark.tables import JobStores
 from tecton.timestamps import EPOCH, micros_of
 
@@ -93,7 +94,8 @@ def add_pushed(
     stones = stores.tombstones(state, view)
     rows = feature_rows(fresh.where(wanted), source, view)
     rows = without_erased(rows, view, stones.salt, stones.offline)
-    with kept(rows, view):
+    # A function may not be the same each time; what is counted is what was added.
+    with kept(rows) if view.function is not None else nullcontext():
         offline.add_pushed(rows, table.writer, table.last_batch)
         reach(Point.PUSHED_ADDED)
         is_late = F.unix_micros(column(view.timestamp_field)) < micros_of(late_before)

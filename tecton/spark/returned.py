@@ -7,7 +7,6 @@ The function travels as text and runs in the same way as in the service (docs/de
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import pyarrow as pa
@@ -46,7 +45,11 @@ class Bounds(NamedTuple):
 
 
 def period_records(
-    rows: DataFrame, source: AppliedSource, view: AppliedView, period: Period | None
+    rows: DataFrame,
+    source: AppliedSource,
+    view: AppliedView,
+    period: Period | None,
+    with_timeless: bool = False,
 ) -> DataFrame:
     """
     The rows of a batch source from which a period's feature rows are computed.
@@ -56,13 +59,14 @@ def period_records(
         source: The source; its own timestamp decides.
         view: Says from when on rows are read.
         period: Which rows; None: all from `feature_start_time` on.
+        with_timeless: Those without a timestamp too, which belong to nobody.
     """
     assert source.batch is not None, "there are batch rows"  # noqa: S101
     at = F.unix_micros(column(source.batch.timestamp_field))
-    chosen = rows.where(at >= view.start_micros)
-    if period is None:
-        return chosen
-    return chosen.where((at >= micros_of(period.start)) & (at < micros_of(period.end)))
+    is_chosen = at >= view.start_micros
+    if period is not None:
+        is_chosen = is_chosen & (at >= micros_of(period.start)) & (at < micros_of(period.end))
+    return rows.where(at.isNull() | is_chosen if with_timeless else is_chosen)
 
 
 def returned_rows(
@@ -97,22 +101,6 @@ def returned_rows(
     given = records.select(*(column(field.name) for field in (*source.fields, *carried)))
     run = _running(transformation, [f.name for f in carried], fields, bounds)
     return given.mapInArrow(run, ddl(fields))
-
-
-@contextmanager
-def kept(rows: DataFrame, view: AppliedView) -> Iterator[None]:
-    """Meanwhile the rows of a view with a function are computed once, however often they are read.
-
-    Also a function that is not the same each time is then the same for all that one job writes.
-    """
-    if view.function is None:
-        yield
-        return
-    rows.persist()
-    try:
-        yield
-    finally:
-        rows.unpersist()
 
 
 def _running(

@@ -18,6 +18,7 @@ from tecton.journal import Journal, LocalClaims
 from tecton.lapse import told
 from tecton.locations import BatchRules
 from tecton.spark.offline_table import OfflineTable
+from tecton.spark.passes import SourcePasses
 from tecton.stores import (
     NOTHING_REACHED,
     BatchLedger,
@@ -144,6 +145,11 @@ class JobStores(StoreTables):
             online.advance(view.online_id, Reached(fill.number), fill.load)
         if self.ledger is not None:
             self.ledger.enter(state, view, fill.number)
+
+    @cached_property
+    def passes(self) -> SourcePasses:
+        """The passes over batch sources."""
+        return SourcePasses(self.spark, self.rules, self.clock)
 
     @cached_property
     def journal(self) -> Journal:

@@ -14,6 +14,8 @@ from deltalake import DeltaTable
 
 from tecton.applied import WorkspaceState
 from tecton.errors import JobFailed
+from tecton.periods import Period
+from tecton.spark.backfill import rerun
 from tecton.spark.materialize import BatchReport
 from tecton.testing import build_source, build_state, build_view
 from tests.spark.scene import DAY, Scene, events_of, utc
@@ -75,6 +77,47 @@ def test_pushed_records_are_taken_once(scene: Scene) -> None:
     more = [("push", "d", utc(1, 1), 4), ("push", "e", utc(1, 1), 5)]
     assert sorted([*rows, *more], key=lambda row: row[1]) == scene.offline(state)
     assert (3, 1) == (_taken(scene, state), _taken(scene, state, 3))
+
+
+def test_late_record_goes_to_the_partition_of_its_own_day(scene: Scene) -> None:
+    """By its timestamp, however long after that day's frontfill it was pushed."""
+    source = build_source()
+    state = build_state([source], [build_view(source)])
+    scene.backfill(state)
+    scene.push(state, ("a", utc(3, 1), 1))
+    scene.clock.advance(DAY)
+    scene.frontfill(state)
+    scene.push(state, ("b", utc(1, 23, 59, 999_999), 2))
+    scene.clock.advance(DAY)
+
+    report = scene.frontfill(state)[-1]
+
+    assert (1, 1) == (report.offline, report.late)
+    table = DeltaTable(scene.stores.offline_table(state, state.views[0]).url)
+    columns = ["user_id", "_origin", "_date"]
+    found = {tuple(row.values()) for row in table.to_pyarrow_table(columns=columns).to_pylist()}
+    assert {("a", "push", utc(3).date()), ("b", "push", utc(1).date())} == found
+    folders = {(part["_origin"], part["_date"]) for part in table.partitions()}
+    assert {("push", str(utc(3).date())), ("push", str(utc(1).date()))} == folders
+
+
+def test_corrected_batch_data_replaces_its_period_in_both_stores(scene: Scene) -> None:
+    """By the period's next run; what has left the source leaves training frames."""
+    scene.write_batch(("a", utc(2), 9), ("gone", utc(2), 5), ("b", utc(1), 1))
+    state = scene.example()
+    scene.backfill(state)
+    scene.write_batch(("a", utc(2), 7), ("new", utc(2), 6))
+    scene.clock.advance(DAY)
+
+    list(rerun(scene.stores, state, state.views[0], [Period(utc(2), utc(3))]))
+
+    # Day 1, which the file has no more either, was not run again.
+    assert scene.offline(state) == [
+        ("batch", "a", utc(2), 7),
+        ("batch", "b", utc(1), 1),
+        ("batch", "new", utc(2), 6),
+    ]
+    assert scene.served(state, "a", "new", "b") == [b"[7]", b"[6]", b"[1]"]
 
 
 def test_each_view_takes_what_it_lacks(scene: Scene) -> None:
