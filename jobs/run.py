@@ -45,8 +45,7 @@ def run(workspace: str, work: Work, owner: str | None = None) -> None:
         stores = _stores(backend, state, owner or new_id())
         with stores.journal.alive(state.folder, partial(cancel_work, stores.spark, stores.owner)):
             for report in work(stores, state):
-                # At once: whoever started the job shows its progress.
-                print(report, flush=True)
+                say(report)
         stores.journal.give_up(state.folder, "the job ended before it came to this")
     except KeyboardInterrupt:
         sys.exit("error: the job was interrupted")
@@ -54,6 +53,15 @@ def run(workspace: str, work: Work, owner: str | None = None) -> None:
         sys.stdout.flush()
         print(f"error: {one_line(exc)}", file=sys.stderr, flush=True)
         sys.exit(1)
+
+
+def say(report: object) -> None:
+    """Print a line at once: whoever started the job shows its progress."""
+    try:
+        print(report, flush=True)
+    except BrokenPipeError:
+        # Who started the job was killed. The work goes on; what it did is in the records.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def chosen_views(state: WorkspaceState, names: list[str] | None) -> list[AppliedView]:

@@ -47,6 +47,23 @@ with journal.alive(state.folder, lambda: None), journal.carry_out(run):
 """
 
 
+def test_a_job_outlives_who_started_it() -> None:
+    """`run-due` was killed: nobody reads its lines any more, and it goes on."""
+    code = "import sys; from jobs.run import say; input(); say(1); say(2); sys.stderr.write('done')"
+    job = subprocess.Popen(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert job.stdout is not None
+    job.stdout.close()
+    job.stdout = None
+    _, said = job.communicate(b"go\n", timeout=120)
+    assert (0, b"done") == (job.returncode, said)
+
+
 def stores_of(scene: Scene, owner: str, clock: FixedClock | None = None) -> JobStores:
     """What another job works on, with the claims of the store."""
     stores = replace(scene.stores, claims=scene.backend.claims, owner=owner, who=owner)
