@@ -13,7 +13,7 @@ from typing import Any
 from deltalake import DeltaTable
 
 from tecton.adapters.push_tables import DeltaPushTables
-from tecton.applied import AppliedView, WorkspaceState, offline_path, push_path
+from tecton.applied import AppliedView, WorkspaceState, offline_path, push_log_name, push_path
 from tecton.stores import LogEntry
 from tecton.timestamps import format_micros, micros_of
 from tecton.types import Array, Int64
@@ -64,6 +64,12 @@ class Checks:
         assert not new or new[0] > max(known, default=0)
         self.sequences.update(zip((push.number for push in expected), new, strict=True))
         assert set(physical) == {self.sequences[number] for number in self.model.pushes}
+
+    def check_applied(self, host: Host) -> None:
+        """All that a service has logged was offered to Redis."""
+        writer = host.settings.writer
+        last = DeltaPushTables(str(self.folder / "store")).last_batch(self.state, str(writer))
+        assert host.online.applied_batch(push_log_name(self.state, writer)) == last
 
     def check_online(self) -> None:
         """Every key is answered right; 503 exactly while a view is not loaded."""

@@ -79,15 +79,17 @@ def services_of(views: Sequence[AppliedView]) -> tuple[AppliedService, ...]:
 class Shaky:
     """What fails once: `fault` says where, and whether before or after it was done.
 
-    `interrupt` is called once between the log and Redis.
+    `interrupts` are called once, before anything is done there: "log", "redis".
     """
 
     def __init__(self) -> None:
         self.fault: tuple[str, str] | None = None
-        self.interrupt: Callable[[], None] | None = None
+        self.interrupts: dict[str, Callable[[], None]] = {}
 
     def fails(self, place: str, moment: str) -> None:
         """Fail, if it is there."""
+        if moment == "before" and place in self.interrupts:
+            self.interrupts.pop(place)()
         if self.fault == (place, moment):
             self.fault = None
             raise StoreUnavailable(f"{place} has failed, {moment} it was done")
@@ -100,9 +102,6 @@ class ShakyOnline(RedisOnlineStore):
 
     def apply(self, *arguments: Any, **options: Any) -> bool:
         """Offer a batch."""
-        interrupt, self.shaky.interrupt = self.shaky.interrupt, None
-        if interrupt is not None:
-            interrupt()
         self.shaky.fails("redis", "before")
         done = super().apply(*arguments, **options)
         self.shaky.fails("redis", "after")

@@ -52,6 +52,15 @@ class Row(NamedTuple):
         return json.dumps(values, separators=(",", ":"), ensure_ascii=False).encode()
 
 
+class Online(NamedTuple):
+    """What the online store holds of a generation; see there."""
+
+    rows: Sequence[Row] = ()
+    is_loaded: bool = False
+    is_behind: bool = False
+    is_tainted: bool = False
+
+
 @dataclass
 class Generation:
     """One generation of a view: what the stores must hold of it.
@@ -63,6 +72,10 @@ class Generation:
         online: What an online read may see; what has left the batch source stays until a flush.
         runs: Over batch periods: start, end, number.
         hidden: By key, online (True) or offline (False): up to which number it is erased.
+        filled: When a job last brought rows to the online store.
+        is_behind: The online store lacks what a job has brought.
+        is_tainted: It was not loaded when erased rows came back, and nobody looks for these then.
+        is_suspect: The online store has lost or had lost something since the services looked.
     """
 
     view: AppliedView
@@ -73,10 +86,28 @@ class Generation:
     hidden: dict[tuple[str, bool], int] = field(default_factory=dict)
     is_loaded: bool = False
     is_backfilled: bool = False
+    filled: int = 0
+    is_behind: bool = False
+    is_tainted: bool = False
+    is_suspect: bool = False
+
+    def is_served(self, row: Row) -> bool:
+        """Is a row not erased online?"""
+        return row.number > self.hidden.get((row.key, True), 0)
+
+    def has_erased_rows(self) -> bool:
+        """Does the online store have erased rows again?"""
+        return not all(map(self.is_served, self.online))
 
     def run_over(self, timestamp: int) -> int:
         """The number of the newest run that has read the batch rows of that time, 0 for none."""
         return max((n for start, end, n in self.runs if start <= timestamp < end), default=0)
+
+    def has_run_over(self, start: int, end: int) -> bool:
+        """Is there a run over each time of a period?"""
+        for first, last, _ in sorted(self.runs):
+            start = max(start, last) if first <= start else start
+        return start >= end
 
 
 class Model:
@@ -116,13 +147,39 @@ class Model:
     def flush(self) -> None:
         """The online store is empty."""
         for one in self.views.values():
-            one.online, one.is_loaded = [], False
+            self.unload(one, True)
+            one.is_suspect = True
+
+    def unload(self, one: Generation, is_emptied: bool) -> None:
+        """A view is not served any more."""
+        one.is_loaded = one.is_behind = False
+        if is_emptied:
+            one.online, one.is_tainted = [], False
+
+    def saved(self) -> Mapping[str, Online]:
+        """The state of the online store, by id of the generation."""
+        return {
+            one.view.id: Online(tuple(one.online), one.is_loaded, one.is_behind, one.is_tainted)
+            for one in self.views.values()
+        }
+
+    def go_back(self, saved: Mapping[str, Online], number: int) -> None:
+        """The online store is as it was at *number*, and all that was pushed since is replayed."""
+        for one in self.views.values():
+            if not one.view.online:
+                continue
+            old = saved.get(one.view.id, Online())
+            since = [row for row in one.pushed if row.number > number and one.is_served(row)]
+            one.online = [*old.rows, *since]
+            one.is_loaded, one.is_suspect = old.is_loaded, True
+            one.is_behind = old.is_behind or one.filled > number
+            one.is_tainted = old.is_tainted or (not one.is_loaded and one.has_erased_rows())
 
     def load(self, one: Generation) -> None:
         """All that is kept of a view is offered to the online store."""
         rows = one.batch + one.pushed
-        one.online += [row for row in rows if row.number > one.hidden.get((row.key, True), 0)]
-        one.is_loaded = one.view.online
+        one.online += filter(one.is_served, rows)
+        one.is_loaded, one.is_behind = one.view.online, False
 
     def backfill_batch(self, one: Generation, end: int) -> None:
         """All of the batch source until *end*, or as far as there were runs before."""
@@ -132,7 +189,8 @@ class Model:
 
     def finish_backfill(self, one: Generation) -> None:
         """All that was pushed is there too."""
-        one.is_backfilled = True
+        self.number += 1
+        one.is_backfilled, one.filled = True, self.number
         self.load(one)
 
     def replace(self, one: Generation, start: int, end: int, is_due: bool = False) -> None:
@@ -147,6 +205,8 @@ class Model:
         if one.view.offline:
             one.batch = [row for row in one.batch if not is_in(row.timestamp)] + rows
         one.online += rows
+        if not (is_due and one.has_run_over(start, end)):
+            one.filled = self.number
         one.runs.append((start, end, self.number))
 
     def erase(self, one: Generation, key: str, is_online: bool, is_offline: bool) -> None:

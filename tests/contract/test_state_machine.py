@@ -2,50 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable
 from datetime import datetime, timezone
 from functools import partial
 from itertools import count
 from pathlib import Path
-from typing import NamedTuple
 
 import pyarrow as pa
 from deltalake import CommitProperties, Transaction, write_deltalake
 from hypothesis import strategies as st
-from hypothesis.stateful import initialize, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import initialize, rule, run_state_machine_as_test
 
 from tecton.adapters.push_tables import DeltaPushTables
 from tecton.applied import offline_path
 from tecton.stores import BACKFILL, Run
 from tecton.timestamps import from_micros
-from tests.machine import HOSTS, PLACES, REQUESTS, Drawn, Machine, play
+from tests.machine import Machine, play
 from tests.machine_hosts import DAY, USERS
-from tests.model import Generation, Row
+from tests.machine_requests import Drawn
+from tests.model import Generation
 
 NOON = datetime.now(timezone.utc).replace(hour=12, minute=0, second=0, microsecond=0) + DAY
 """Redis forgets by the real clock, so what is played lies ahead of it."""
 
 
-class _Saved(NamedTuple):
-    """An old state of Redis.
-
-    Args:
-        dumped: Key, rest of its life in ms, value.
-        views: By generation: the rows that an online read saw, and whether it was loaded.
-        remembered: Idempotency keys.
-        number: How much had been accepted.
-    """
-
-    dumped: Sequence[tuple[bytes, int, bytes]]
-    views: Mapping[str, tuple[list[Row], bool]]
-    remembered: set[str]
-    number: int
-
-
 class ServiceMachine(Machine):
     """All that goes on without Spark; what a frontfill does is written by delta-rs."""
-
-    saved: _Saved | None = None
 
     @initialize(is_loaded=st.booleans())
     def begin(self, is_loaded: bool) -> None:
@@ -76,51 +58,6 @@ class ServiceMachine(Machine):
         for number, one in enumerate(self.model.views.values()):
             if one.view.offline and number != left_out:
                 self._take(one)
-
-    @rule()
-    def save(self) -> None:
-        """Redis is saved."""
-        self.advance()
-        dumped = [
-            (key, self.redis.pttl(key), self.redis.dump(key)) for key in self.redis.scan_iter()
-        ]
-        views = {one.view.id: (list(one.online), one.is_loaded) for one in self.views_online()}
-        self.saved = _Saved(dumped, views, set(self.remembered), self.model.number)
-
-    @precondition(lambda self: self.saved)
-    @rule(host=HOSTS, drawn=st.just([]) | REQUESTS)
-    def restore(self, host: int, drawn: Sequence[Drawn]) -> None:
-        """An old state of Redis comes back, maybe under a request; what it lacks is found."""
-        self.advance()
-        self.refresh()
-        if drawn:
-            self.hosts[host].shaky.interrupt = self._restore
-            self.ingest(host, drawn, False)
-        else:
-            self._restore()
-        assert self.saved is not None
-        for service in self.hosts:
-            service.ingest.recover()
-        for one in self.views_online():
-            old, one.is_loaded = self.saved.views.get(one.view.id, ([], False))
-            one.online = old + [row for row in one.pushed if row.number > self.saved.number]
-
-    def _restore(self) -> None:
-        assert self.saved is not None
-        self.redis.flushall()
-        for key, ttl, value in self.saved.dumped:
-            self.redis.restore(key, max(ttl, 0), value)
-        self.remembered = set(self.saved.remembered)
-
-    @rule(view=st.integers(0, 9), user=st.sampled_from(USERS), places=PLACES)
-    def erase(self, view: int, user: str, places: tuple[bool, bool]) -> None:
-        """A join key is deleted, for good where no older Redis is brought back."""
-        super().erase(view, user, places)
-        self.saved = None
-
-    def views_online(self) -> list[Generation]:
-        """The generations that are served."""
-        return [one for one in self.model.views.values() if one.view.online]
 
     def _take(self, one: Generation) -> None:
         tables = DeltaPushTables(str(self.folder / "store"))
@@ -184,21 +121,75 @@ def test_service_is_a_dict(tmp_path: Path, redis_url: str) -> None:
     run_state_machine_as_test(machine, settings=play(examples=16, steps=40))
 
 
+def _play(machine: ServiceMachine, *steps: Callable[[], None]) -> None:
+    for step in steps:
+        step()
+        machine.agrees()
+
+
+def _records_of(*users: str) -> list[Drawn]:
+    """One for each source and user."""
+    return [Drawn(source, user, "a", 1, 0, None, False) for source in (0, 1) for user in users]
+
+
 def test_records_stay_until_the_last_table_has_taken_them(tmp_path: Path, redis_url: str) -> None:
     """Each offline table in turn is the last, far beyond the time that retention keeps."""
     machine = ServiceMachine(tmp_path, redis_url, NOON)
-    drawn = [Drawn(source, user, "a", 1, 0, None, False) for source in (0, 1) for user in USERS]
+    drawn = _records_of(*USERS)
     try:
         machine.end_backfills()
         for number in [n for n, view in enumerate(machine.state.views) if view.offline]:
-            for step in (
+            _play(
+                machine,
                 lambda: machine.ingest(0, drawn, False),
                 partial(machine.take, number),
                 lambda: machine.pass_days(1, drawn, 8),
                 machine.maintain,
                 lambda: machine.take(None),
-            ):
-                step()
-                machine.agrees()
+            )
+    finally:
+        machine.teardown()
+
+
+def test_losses_in_the_worst_moments(tmp_path: Path, redis_url: str) -> None:
+    """What random plays seldom meet: each of these has one mechanism that stands against it."""
+    machine = ServiceMachine(tmp_path, redis_url, NOON)
+    first, second, third = (_records_of(user) for user in USERS)
+    newest = [view.name for view in machine.state.views].index("newest")
+    try:
+        _play(
+            machine,
+            machine.end_backfills,
+            # An older Redis between log and script: only the script sees the gap.
+            machine.save,
+            lambda: machine.ingest(0, first, False),
+            lambda: machine.restore(0, second),
+            # Of a key that is erased online alone the replay still finds the record.
+            machine.save,
+            lambda: machine.ingest(0, first, False),
+            lambda: machine.erase(newest, USERS[0], (True, False)),
+            lambda: machine.restore(1, []),
+            lambda: machine.look(1),
+            lambda: machine.reload(0),
+            # As the reload does, in offline and push tables.
+            lambda: machine.ingest(0, first, False),
+            lambda: machine.take(None),
+            lambda: machine.ingest(0, second, False),
+            lambda: machine.erase(newest, USERS[0], (True, False)),
+            lambda: machine.erase(newest, USERS[1], (True, False)),
+            machine.flush,
+            lambda: machine.reload(1),
+            # An older Redis that is lost while it is filled: nobody may hear that all is there.
+            machine.recover,
+            machine.save,
+            lambda: machine.ingest(0, third, False),
+            lambda: machine.lose_twice(0, third),
+            # Clocks that differ, with a counter that has forgotten.
+            lambda: machine.ingest(0, third, False),
+            machine.flush,
+            lambda: machine.ingest(1, second, False, 9),
+            lambda: machine.cross(0, first, second),
+            lambda: machine.ingest(1, third, False, 9),
+        )
     finally:
         machine.teardown()
