@@ -210,7 +210,8 @@ class Backend:
         """Where jobs run."""
         from tecton.adapters.launchers.local import LocalLauncher
 
-        return LocalLauncher(self.settings.spark_memory)
+        settings = self.settings
+        return LocalLauncher(settings.spark_memory, packages=settings.spark_packages)
 
 
 def open_online(redis_url: str) -> OnlineStore:

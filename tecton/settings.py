@@ -40,6 +40,9 @@ _ROOTS_RULE = f"a list, separated by commas and without wildcards, of {SCHEMES_R
 _MEMORY = re.compile(r"[1-9][0-9]{0,8}[kmgt]", re.IGNORECASE)
 _MEMORY_RULE = "a whole number with a unit, as 512m or 2g"
 
+_PACKAGES = re.compile(r"[\w.-]+(:[\w.-]+){2}(,[\w.-]+(:[\w.-]+){2})*", re.ASCII)
+_PACKAGES_RULE = "Maven coordinates group:name:version, separated by commas without spaces"
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -73,6 +76,8 @@ class Settings:
             for one record.
         function_workers: `TECTON_FUNCTION_WORKERS`: processes of the service that run functions.
         spark_memory: `TECTON_SPARK_MEMORY`: heap of a local Spark driver.
+        spark_packages: `TECTON_SPARK_PACKAGES`: Maven coordinates, separated by commas, that jobs
+            on this machine need besides Delta's.
     """
 
     store: str
@@ -97,6 +102,7 @@ class Settings:
     function_timeout: timedelta = timedelta(seconds=1)
     function_workers: int = 2
     spark_memory: str = "1g"
+    spark_packages: str = ""
     job_log: str | None = None
 
     @classmethod
@@ -145,6 +151,7 @@ class Settings:
                 environ, "TECTON_FUNCTION_WORKERS", cls.function_workers, 1, 1_000
             ),
             spark_memory=_memory(environ),
+            spark_packages=_packages(environ),
             job_log=_text(environ, "TECTON_JOB_LOG"),
         )
 
@@ -252,6 +259,13 @@ def _memory(environ: Mapping[str, str]) -> str:
     text = _text(environ, "TECTON_SPARK_MEMORY", _MEMORY_RULE) or Settings.spark_memory
     if not _MEMORY.fullmatch(text):
         raise _wrong("TECTON_SPARK_MEMORY", _MEMORY_RULE, text)
+    return text
+
+
+def _packages(environ: Mapping[str, str]) -> str:
+    text = _text(environ, "TECTON_SPARK_PACKAGES", _PACKAGES_RULE) or ""
+    if text and not _PACKAGES.fullmatch(text):
+        raise _wrong("TECTON_SPARK_PACKAGES", _PACKAGES_RULE, text)
     return text
 
 

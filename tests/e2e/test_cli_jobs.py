@@ -150,6 +150,13 @@ def test_spark_submit_of_this_environment(tmp_path: Path) -> None:
     assert text.endswith(f"{ROOT}/jobs/backfill.py --workspace w")
 
 
+def test_packages_besides_deltas() -> None:
+    """As the settings name them."""
+    command = LocalLauncher("1g", packages="a:b:1,c:d:2").command(Job("backfill", []))
+    packages = command[command.index("--packages") + 1].split(",")
+    assert ("io.delta:delta-spark_2.1", ["a:b:1", "c:d:2"]) == (packages[0][:24], packages[1:])
+
+
 def test_missing_script() -> None:
     """The message names it."""
     with pytest.raises(JobFailed, match=r"jobs/nonsense\.py is not installed"):

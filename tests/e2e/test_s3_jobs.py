@@ -33,32 +33,18 @@ DAY = timedelta(days=1)
 YESTERDAY = datetime.now(timezone.utc).replace(hour=0, minute=0, second=0, microsecond=0) - DAY
 
 
-class Launcher(LocalLauncher):
-    """Jobs that know S3, and where this one is."""
-
-    def __init__(self, server: S3) -> None:
-        super().__init__("1g", "local[2]")
-        self._server = server
-
-    def command(self, job: Job) -> list[str]:
-        """As spark-submit is called on a machine that brings no `hadoop-aws`."""
-        program, *rest = super().command(job)
-        at = rest.index("--packages") + 1
-        rest[at] = ",".join([rest[at], HADOOP_AWS, *SDK])
-        options = {
-            "endpoint": self._server.url,
-            "endpoint.region": "us-east-1",
-            "path.style.access": "true",
-            "connection.ssl.enabled": "false",
-        }
-        given = [f"spark.hadoop.fs.s3a.{name}={value}" for name, value in options.items()]
-        return [
-            program,
-            "--exclude-packages",
-            BUNDLE,
-            *(text for option in given for text in ("--conf", option)),
-            *rest,
-        ]
+def spark_defaults(folder: Path, server: S3) -> str:
+    """A folder for `SPARK_CONF_DIR`, with what tells Hadoop where this S3 is."""
+    options = {
+        "spark.jars.excludes": BUNDLE,
+        "spark.hadoop.fs.s3a.endpoint": server.url,
+        "spark.hadoop.fs.s3a.endpoint.region": "us-east-1",
+        "spark.hadoop.fs.s3a.path.style.access": "true",
+        "spark.hadoop.fs.s3a.connection.ssl.enabled": "false",
+    }
+    text = "".join(f"{name} {value}\n" for name, value in options.items())
+    (folder / "spark-defaults.conf").write_text(text)
+    return str(folder)
 
 
 def put_batch(server: S3) -> None:
@@ -106,10 +92,13 @@ def test_backfill_from_s3_to_s3(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         environ = {
             **backend.settings.environ(),
             "JDK_JAVA_OPTIONS": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
+            "SPARK_CONF_DIR": spark_defaults(tmp_path, server),
             "TMPDIR": str(tmp_path),
         }
 
-        lines = list(Launcher(server).run(Job("backfill", ["--workspace", "prod"]), environ))
+        launcher = LocalLauncher("1g", "local[2]", ",".join([HADOOP_AWS, *SDK]))
+
+        lines = list(launcher.run(Job("backfill", ["--workspace", "prod"]), environ))
 
         assert "2 batch rows, 2 feature rows" in lines[0]
         [run] = backend.runs.attempts(state.folder)

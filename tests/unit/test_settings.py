@@ -110,6 +110,7 @@ def test_every_variable_is_read(tmp_path: Path) -> None:
             "TECTON_MAX_QUEUED_RECORDS": "30",
             "TECTON_BATCH_ROOTS": "/data, s3://b/x",
             "TECTON_SPARK_MEMORY": "2g",
+            "TECTON_SPARK_PACKAGES": "a.b:c-d:1.0,e:f:2",
         },
         tmp_path,
     )
@@ -130,6 +131,7 @@ def test_every_variable_is_read(tmp_path: Path) -> None:
         max_queued_records=30,
         batch_roots=("/data", "s3://b/x"),
         spark_memory="2g",
+        spark_packages="a.b:c-d:1.0,e:f:2",
     )
 
 
@@ -239,6 +241,13 @@ def test_batch_root_that_is_none(tmp_path: Path, text: str) -> None:
     """A root that is spelled wrongly must not become one that holds everything."""
     with pytest.raises(SettingsError, match=r"TECTON_BATCH_ROOTS must be a list, separated by"):
         Settings.from_env({"TECTON_STORE": "/s", "TECTON_BATCH_ROOTS": text}, tmp_path)
+
+
+@pytest.mark.parametrize("text", ["hadoop-aws", "a:b", "a:b:1, c:d:2", "a:b:1,", "-a b:c:d"])
+def test_spark_packages_that_are_none(tmp_path: Path, text: str) -> None:
+    """They stand in a command line."""
+    with pytest.raises(SettingsError, match="TECTON_SPARK_PACKAGES must be Maven coordinates"):
+        Settings.from_env({"TECTON_STORE": "/s", "TECTON_SPARK_PACKAGES": text}, tmp_path)
 
 
 @pytest.mark.parametrize("text", ["1", "1gb", "g", "0g", "-1g", "1 g", "1.5g", "1g --x", "x"])

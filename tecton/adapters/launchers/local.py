@@ -49,11 +49,13 @@ class LocalLauncher:
     Args:
         spark_memory: Heap of the driver, which is the whole application, as `1g`.
         master: Spark's master; default: all cores of this machine.
+        packages: Maven coordinates besides Delta's, separated by commas.
     """
 
-    def __init__(self, spark_memory: str, master: str = "local[*]") -> None:
+    def __init__(self, spark_memory: str, master: str = "local[*]", packages: str = "") -> None:
         self._memory = spark_memory
         self._master = master
+        self._packages = packages
 
     def run(self, job: Job, environ: Mapping[str, str]) -> Iterator[str]:
         """
@@ -128,7 +130,7 @@ class LocalLauncher:
         options = {
             "--master": self._master,
             "--driver-memory": self._memory,
-            "--packages": _delta_package(),
+            "--packages": ",".join(filter(None, (_delta_package(), self._packages))),
         }
         return [
             str(submit if submit.exists() else spark / "bin" / "spark-submit"),
