@@ -8,9 +8,9 @@ INSTALLED := $(VENV)/.installed
 SPARK35 := $(VENV)/spark35
 SPARK35_TESTS := tests/spark
 CONSTRAINTS := constraints-common.txt
-# Two processes, of which one has the Spark session (tests/conftest.py). WORKERS=0: none but this.
+# Two processes, of which one has the Spark session (tests/conftest.py); WORKERS=0: pytest's own.
 WORKERS ?= 2
-PYTEST := $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadgroup --no-loadscope-reorder
+PYTEST := $(BIN)/python -m pytest --numprocesses $(WORKERS)
 
 # Spark's Python workers must be the interpreter that started them.
 export PYSPARK_PYTHON ?= $(CURDIR)/$(BIN)/python

@@ -5,14 +5,17 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
+    from xdist.scheduler import Scheduling
 
+SPARK = "tests/spark"
+"""The folder whose tests share a session."""
 
 # Machines are shared: how long an example takes says nothing about what is tested.
 settings.register_profile(
@@ -22,22 +25,30 @@ settings.register_profile("quick", settings.get_profile("shared machine"), max_e
 settings.load_profile("shared machine")
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist's, which reads the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Where two processes test (`make test`), one has the Spark session, and both begin with JVMs.
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Scheduling:
+    """Of two processes that test (`make test`) one has the Spark session and all who need it."""
+    from xdist.scheduler import LoadScopeScheduling
 
-    What starts JVMs of its own is for one process too, so that memory holds.
-    """
+    class OneSession(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return SPARK if nodeid.startswith(f"{SPARK}/") else nodeid
+
+    config.option.loadscopereorder = False  # `_turn` has put them in order
+    return OneSession(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Two processes begin with what takes longest: one with Spark's tests, one with the demo."""
     if "PYTEST_XDIST_WORKER" in os.environ:
         items.sort(key=_turn)
-        for item in items:
-            if item.get_closest_marker("spark"):
-                item.add_marker(pytest.mark.xdist_group(("session", "jobs")[_turn(item)]))
 
 
 def _turn(item: pytest.Item) -> int:
+    if item.nodeid.startswith(f"{SPARK}/"):
+        return 0
     if item.get_closest_marker("spark"):
-        return 0 if "spark" in getattr(item, "fixturenames", ()) else 1
+        return 1
     return 2 if "e2e" in item.path.parts else 3
 
 

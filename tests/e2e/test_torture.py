@@ -1,9 +1,8 @@
-"""A short round of each fault that needs no JVM, and of a backfill (`make torture` has more)."""
+"""A short round of each fault that needs no JVM (`make torture` has more)."""
 
 from __future__ import annotations
 
 import pytest
-from pyspark.sql import SparkSession
 
 from tests.torture.faults import FAST, Fault
 from tests.torture.rounds import plan_of, play
@@ -31,12 +30,3 @@ def test_nothing_is_lost_doubled_or_diverged(fault: Fault) -> None:
     """Whatever goes wrong in the middle of a load (I1 to I7)."""
     result = play(plan_of(SEED + CHOSEN.index(fault), fault.name, is_short=True), None)
     assert [] == result.violations
-
-
-@pytest.mark.spark
-def test_backfill_that_died_is_run_again(spark: SparkSession) -> None:
-    """And gives what one clean run gives (I9)."""
-    plan = plan_of(SEED, "backfill: batch rows written", is_short=True)
-    result = play(plan, lambda: spark)
-    assert [] == result.violations
-    assert result.has_happened

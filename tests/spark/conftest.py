@@ -14,7 +14,6 @@ from tests.spark.scene import Scene
 __all__ = ["redis_online", "redis_url"]
 
 
-@pytest.hookimpl(tryfirst=True)  # before those who read the markers
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Every test of this folder needs a JVM."""
     folder = Path(__file__).parent
