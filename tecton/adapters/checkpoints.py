@@ -11,13 +11,12 @@ from __future__ import annotations
 import logging
 import subprocess
 import sys
-from functools import partial
 from threading import Lock
 
-from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
-from tecton.adapters.delta_tables import listed_whole
+from tecton.adapters.delta_tables import open_table
+from tecton.errors import StoreUnavailable
 
 _log = logging.getLogger(__name__)
 
@@ -64,13 +63,9 @@ def _serve() -> None:
     for line in sys.stdin:
         url = line.strip()
         try:
-            listed_whole(partial(_checkpoint, url))
-        except (DeltaError, OSError) as exc:
+            open_table(url).create_checkpoint()
+        except (DeltaError, OSError, StoreUnavailable) as exc:
             _log.warning("no checkpoint of %s: %s", url, exc)
-
-
-def _checkpoint(url: str) -> None:
-    DeltaTable(url).create_checkpoint()
 
 
 if __name__ == "__main__":

@@ -20,8 +20,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from deltalake import DeltaTable
 
+from tecton.adapters.delta_tables import log_path
 from tecton.adapters.documents import Documents
-from tecton.adapters.push_tables import log_path
 from tecton.adapters.table_rows import TableRows
 from tecton.errors import StoreUnavailable
 from tecton.failpoints import Point, reach

@@ -17,7 +17,7 @@ import pyarrow as pa
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
-from tecton.adapters.delta_tables import open_table
+from tecton.adapters.delta_tables import open_table, refresh
 from tecton.adapters.documents import Documents
 from tecton.adapters.joining import Joiner, Layout, TableFile, files_of
 from tecton.errors import StoreUnavailable
@@ -131,7 +131,7 @@ class DeltaCare:
         joiner = Joiner(table, Documents(f"{self._store}/{path}"), now, layout)
         for group in groups:
             joiner.join(group)
-        table.update_incremental()
+        refresh(table)
         return sum(map(len, groups))
 
     def _checkpoint(self, path: str, table: DeltaTable) -> bool:
@@ -202,7 +202,7 @@ def _delete_days(table: DeltaTable, days: Sequence[str]) -> int:
     named = ", ".join(f"'{day}'" for day in days)
     # By partition only, so that files go as they are and none is written anew.
     done = table.delete(f"{_DAY} IN ({named})")
-    table.update_incremental()
+    refresh(table)
     return int(done["num_removed_files"])
 
 

@@ -22,9 +22,9 @@ from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
 from tecton.adapters.checkpoints import Checkpointer
-from tecton.adapters.delta_tables import open_table
+from tecton.adapters.delta_tables import log_path, open_table
 from tecton.adapters.documents import Documents
-from tecton.adapters.push_tables import log_path, read_batches, sequence_app
+from tecton.adapters.push_tables import read_batches, sequence_app
 from tecton.applied import WorkspaceState, push_log_name, push_path
 from tecton.errors import StoreUnavailable, WriterFenced
 from tecton.failpoints import Point, reach

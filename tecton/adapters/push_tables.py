@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
-from tecton.adapters.delta_tables import open_table
+from tecton.adapters.delta_tables import log_path, open_table
 from tecton.adapters.documents import Documents
 from tecton.adapters.table_rows import BATCH_ROWS, TableRows
 from tecton.applied import WorkspaceState, push_path
@@ -145,11 +145,6 @@ def _greatest(table: DeltaTable, column: str) -> int:
             pc.max(batch.column(column)).as_py() for batch in TableRows(table).batches([column])
         ]
     return max(filter(None, known), default=0)
-
-
-def log_path(version: int) -> str:
-    """The log entry of a version, relative to its table."""
-    return f"_delta_log/{version:020d}.json"
 
 
 def read_batches(

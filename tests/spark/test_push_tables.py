@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pyspark.sql import DataFrame
 
-from tecton.adapters.push_tables import log_path
+from tecton.adapters.delta_tables import log_path
 from tecton.applied import push_path
 from tecton.spark import push_tables
 from tecton.spark.failures import FAILURES
