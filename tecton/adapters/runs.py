@@ -67,9 +67,9 @@ class DeltaRunLog:
             return
         write_deltalake(self._url, rows, mode="append", schema_mode="merge")
 
-    def of(self, workspace: str) -> Sequence[Run]:
-        """The attempts of one workspace that ended well, in the order in which they ended."""
-        rows = self._rows(workspace)
+    def of(self, workspace: str, view: str | None = None) -> Sequence[Run]:
+        """The attempts that ended well, in the order in which they ended; see `stores.RunLog`."""
+        rows = self._rows(workspace, view)
         if "state" in rows.column_names:
             rows = rows.filter(pc.equal(pc.fill_null(rows.column("state"), SUCCESS), SUCCESS))
         return sorted(fold(map(_run, rows.to_pylist())), key=lambda run: run.ended)

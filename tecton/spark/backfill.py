@@ -67,7 +67,7 @@ def backfill(
         [attempt] = _announce(stores, state, [new_run(state, view, BACKFILL, stores.clock())])
     source = state.source_by_name[view.source]
     now = stores.clock()
-    whole = whole_of(state, view, stores.runs.of(state.folder), at or now, now)
+    whole = whole_of(state, view, stores.runs.of(state.folder, view.name), at or now, now)
     reports: list[BatchReport | PushReport] = []
     with journal.carry_out(attempt) as work:
         runs = () if whole is None else runs_of(view, whole)

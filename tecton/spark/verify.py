@@ -265,7 +265,7 @@ def _rows(stores: JobStores, state: WorkspaceState, view: AppliedView, span: Spa
     if view.offline or state.source_by_name[view.source].batch is None:
         return rows
     # Batch rows are in no table of ours; those of a period that no run has offered are not online.
-    ends = [run.end for run in stores.runs.of(state.folder) if run.view_id == view.id]
+    ends = [run.end for run in stores.runs.of(state.folder, view.name) if run.view_id == view.id]
     is_offered = F.unix_micros(column(view.timestamp_field)) < max(map(micros_of, ends), default=0)
     return rows.where((F.col("_sequence") > 0) | is_offered)
 

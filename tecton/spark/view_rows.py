@@ -83,7 +83,7 @@ def _accepted(tables: StoreTables, state: WorkspaceState, view: AppliedView, aft
     at = F.unix_micros(column(view.timestamp_field))
     runs = [
         F.when((at >= micros_of(run.start)) & (at < micros_of(run.end)), micros_of(run.started))
-        for run in tables.runs.of(state.folder)
+        for run in tables.runs.of(state.folder, view.name)
         if run.view_id == view.id and micros_of(run.started) > after
     ]
     newest = F.greatest(F.lit(0), F.lit(0), *runs)
@@ -148,7 +148,7 @@ def _current(
 
 def _is_filled(tables: StoreTables, state: WorkspaceState, view: AppliedView) -> bool:
     """Has the backfill ended, also that of an earlier `feature_start_time`?"""
-    runs = tables.runs.of(state.folder)
+    runs = tables.runs.of(state.folder, view.name)
     starts = [run.start for run in runs if run.view_id == view.id and run.start < run.end]
     reaches = not starts or micros_of(min(starts)) <= view.start_micros
     return reaches and is_backfilled(runs, view)

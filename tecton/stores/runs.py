@@ -105,8 +105,12 @@ class RunLog(Protocol):
     def record(self, *runs: Run) -> None:
         """Add rows, all or none; durable when this returns. The same may be added again."""
 
-    def of(self, workspace: str) -> Sequence[Run]:
-        """The attempts of one workspace (its folder) that ended well, in order of their ends."""
+    def of(self, workspace: str, view: str | None = None) -> Sequence[Run]:
+        """
+        The attempts of one workspace (its folder) that ended well, in order of their ends.
+
+        With *view* those at views of this name, which costs less.
+        """
 
     def attempts(self, workspace: str, view: str | None = None) -> Sequence[Run]:
         """

@@ -20,9 +20,9 @@ class InMemoryRuns:
         """Add rows."""
         self.rows.extend(runs)
 
-    def of(self, workspace: str) -> Sequence[Run]:
+    def of(self, workspace: str, view: str | None = None) -> Sequence[Run]:
         """The attempts that ended well."""
-        done = [run for run in self.attempts(workspace) if run.state == SUCCESS]
+        done = [run for run in self.attempts(workspace, view) if run.state == SUCCESS]
         return sorted(done, key=lambda run: run.ended)
 
     def attempts(self, workspace: str, view: str | None = None) -> Sequence[Run]:
