@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from pyspark.errors import StreamingQueryException
@@ -31,12 +32,13 @@ from tecton.spark.backfill import (
 from tecton.spark.columns import only_row
 from tecton.spark.failures import attempt_all
 from tecton.spark.materialize import BatchReport
-from tecton.spark.push_tables import PushTable, pin_push_tables
+from tecton.spark.push_tables import PushTable, listed_whole, pin_push_tables
 from tecton.spark.pushed import PushReport, add_pushed
 from tecton.spark.tables import JobStores
 from tecton.stores import BACKFILL, PERIOD, PUSHED, REFILL, Run
 
 _ALL_FILES = str(2**31 - 1)
+_STREAM_TRIES = 3
 
 _GONE = re.compile(
     r"DELTA_(EMPTY_DIRECTORY|LOG_FILE_NOT_FOUND|TRUNCATED_TRANSACTION_LOG|VERSIONS_NOT_CONTIGUOUS"
@@ -99,7 +101,7 @@ def _begin(
 ) -> Iterator[Any]:
     lost = lost_views(stores, views)
     question = Question(state, views, at, stores.clock(), lost, takes_pushed, is_patient)
-    notes = due(question, stores.journal.attempts(state.folder)).notes
+    notes = due(question, stores.journal.attempts(state.folder, is_merged=True)).notes
     announced = stores.journal.announce(state.folder, lambda now: due(question, now).runs)
     yield from notes
     yield from announced.refused
@@ -224,7 +226,9 @@ def _stream(
     """Bring everything that the push table's stream has not passed by to the offline tables."""
     number = _last_checkpoint(stores, added.state, table)
     try:
-        _run_stream(stores, views, table, added, number)
+        run = partial(_run_stream, stores, views, table, added, number)
+        # What is a hole still is a log that was cleaned up.
+        listed_whole(run, _STREAM_TRIES)
     except StreamingQueryException as exc:
         if not _GONE.search(str(exc)):
             raise
