@@ -30,9 +30,10 @@ def merged_rows(rows: pa.Table) -> pa.Table:
     rest = rows.filter(pc.invert(is_well))
     rest = rest.filter(pc.invert(pc.is_in(rest.column("run_id"), well.column("run_id"))))
     # Where something has failed for good the order of attempts decides.
-    is_open = pc.is_in(well.column("view_id"), rest.column("view_id"))
-    is_last = pc.is_in(well.column("kind"), pa.array([PUSHED, MAINTENANCE]))
-    is_period = pc.and_(pc.equal(well.column("kind"), PERIOD), pc.invert(is_open))
+    is_closed = pc.invert(pc.is_in(well.column("view_id"), rest.column("view_id")))
+    is_one_after_another = pc.is_in(well.column("kind"), pa.array([PUSHED, MAINTENANCE]))
+    is_last = pc.and_(is_one_after_another, is_closed)
+    is_period = pc.and_(pc.equal(well.column("kind"), PERIOD), is_closed)
     others = well.filter(pc.invert(pc.or_(is_last, is_period)))
     parts = [rest, others, _last(well.filter(is_last)), _joined(well.filter(is_period))]
     return pa.concat_tables(parts)

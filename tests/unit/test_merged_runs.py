@@ -8,7 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import msgspec
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from tecton.adapters.runs import DeltaRunLog
@@ -58,6 +58,14 @@ def _rows(drawn: list[tuple[int, str, int, int, str, tuple[bool, bool], bool, in
     deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(st.lists(_ATTEMPTS, max_size=12))
+@example(
+    [
+        (1, BACKFILL, 0, 1, SUCCESS, (True, True), False, 0),
+        (1, PUSHED, 0, 2, SUCCESS, (True, True), False, 0),
+        (1, PUSHED, 0, 1, RUNNING, (True, True), False, 0),
+        (1, PUSHED, 0, 1, SUCCESS, (True, True), False, 0),
+    ]
+)
 def test_what_is_due_stays_the_same(
     tmp_path: Path,
     drawn: list[tuple[int, str, int, int, str, tuple[bool, bool], bool, int]],
