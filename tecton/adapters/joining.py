@@ -106,7 +106,7 @@ class Joiner:
         self._millis = int(now.timestamp() * 1000)
         self._layout = layout
         self._version = table.version()
-        self._table = TableRows(table)
+        self._table = table
 
     def join(self, files: Sequence[TableFile]) -> None:
         """
@@ -137,8 +137,10 @@ class Joiner:
         reach(Point.JOINED)
 
     def _rows(self, files: Sequence[TableFile], partition: Mapping[str, str]) -> pa.Table:
-        names = [name for name in self._table.names if name not in partition]
-        rows = self._table.read(names, paths={file.path for file in files})
+        # Anew each time: Arrow remembers what it has learnt of files for as long as they are known.
+        kept = TableRows(self._table)
+        names = [name for name in kept.names if name not in partition]
+        rows = kept.read(names, paths={file.path for file in files})
         order = [(name, "ascending") for name in self._layout.order]
         return rows.sort_by(order) if order else rows
 

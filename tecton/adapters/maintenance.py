@@ -29,7 +29,8 @@ SMALL_ROWS = 500_000
 """A file below both is worth being joined with others."""
 
 JOINED_ROWS = 1_000_000
-"""So many are in memory at once."""
+JOINED_FILES = 5_000
+"""So many are in memory at once, of each file some 40 KB about how it is laid out."""
 
 MANY_FILES = 50
 """Of a partition that still grows: joining a few again and again writes much for little."""
@@ -172,11 +173,12 @@ def _is_small(file: TableFile) -> bool:
 
 
 def _portions(files: Sequence[TableFile]) -> Iterator[list[TableFile]]:
-    """Small files of one partition, in the order of their batches, up to `JOINED_ROWS` together."""
+    """Small files of one partition, in the order of their batches, so many at once."""
     group: list[TableFile] = []
     ordered = sorted(filter(_is_small, files), key=lambda file: (file.partition, file.last_batch))
     for file in ordered:
         is_full = sum(one.rows for one in group) + file.rows > JOINED_ROWS
+        is_full = is_full or len(group) == JOINED_FILES
         if group and (is_full or file.partition != group[0].partition):
             yield group
             group = []

@@ -16,6 +16,7 @@ import pytest
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 
 from tecton import due
+from tecton.adapters import maintenance
 from tecton.adapters.batch_ledger import DocumentLedger
 from tecton.adapters.checkpoints import Checkpointer
 from tecton.adapters.delta_logs import StoreDeltaLogs
@@ -131,6 +132,20 @@ def test_open_day_is_joined_but_for_its_last_hour(
     assert care.push_table(PATH, NOON, FOR_EVER).joined == 0
     push(log, NOON)
     assert numbers(open_log().read_after(last)) == [last + 1]
+
+
+def test_files_are_joined_so_many_at_once(
+    open_log: Callable[[], DeltaPushLog], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many there are, memory is bounded; the next time the joined ones are joined."""
+    monkeypatch.setattr(maintenance, "JOINED_FILES", 3)
+    log = open_log()
+    push(log, NOW - DAY, 8)
+    care = DeltaCare(str(tmp_path))
+    for joined, left in ((8, 3), (3, 1), (0, 1)):
+        assert care.push_table(PATH, NOW, FOR_EVER).joined == joined
+        assert len(files(tmp_path)) == left
+        assert numbers(log.read_after(0)) == list(range(1, 9))
 
 
 class Counting(Documents):
