@@ -152,6 +152,10 @@ class StoreUnavailable(Unavailable):
     """Redis or the store folder does not answer."""
 
 
+class StoreForbids(StoreUnavailable):
+    """Redis does not allow its user what was asked."""
+
+
 class ViewNotLoaded(Unavailable):
     """The online store does not hold the rows of a view (yet)."""
 

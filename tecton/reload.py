@@ -112,9 +112,9 @@ def _reload(
     now: datetime,
     told: Told,
 ) -> int:
-    load = online.begin_load(view.online_id)
     # Before the rows are read, so that these have at least what is told.
     reached = told(state, view)
+    load = online.begin_load(view.online_id, reached.erased)
     count = _offer(online, history.rows(state, view, view.oldest_seen(micros_of(now))))
     online.mark_loaded([view.online_id], load, reached)
     return count

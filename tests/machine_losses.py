@@ -119,7 +119,7 @@ class Losses(Requests):
         found = {one.view: one.erased for one in lapsed}
         for one in self.loaded():
             name = one.view.name
-            if one.has_erased_rows() and not one.is_tainted:
+            if one.has_erased_rows():
                 assert found.get(name) is True, name
             elif one.is_behind:
                 assert name in found
@@ -135,14 +135,24 @@ class Losses(Requests):
         self.advance()
         self.refresh()
         backend, online = self.hosts[host].backend, self.hosts[host].online
+        lost = [one for one in self.model.views.values() if self.is_lost(one)]
+        self.empty(lost)
         reports = reload_lost(
             online, backend.history, backend.runs, [self.state], self.now, self._told(host)
         )
         reloaded = {report.view for report in reports if report.rows is not None}
-        lost = [one for one in self.model.views.values() if self.is_lost(one)]
         assert reloaded == {one.view.name for one in lost}
         for one in lost:
             self.model.load(one)
+
+    def empty(self, ones: Iterable[Generation]) -> None:
+        """Views that are not served are going to be filled: those with erased rows anew."""
+        online, should_have = self.hosts[0].online, self._told(0)
+        for one in ones:
+            if one.view.online and not one.is_loaded:
+                [has] = online.reached([one.view.online_id])
+                if has.erased < should_have(self.state, one.view).erased:
+                    self.model.unload(one, True)
 
     def trust(self, ones: Iterable[Generation]) -> None:
         """A job may have taken the mark of a view away that lacks what another one brought."""
@@ -150,7 +160,6 @@ class Losses(Requests):
         lost = self.hosts[0].online.unloaded([one.view.online_id for one in behind])
         for one in behind:
             if one.view.online_id in lost:
-                one.is_tainted = one.is_tainted or one.has_erased_rows()
                 self.model.unload(one, False)
 
     def loaded(self) -> list[Generation]:

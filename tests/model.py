@@ -58,7 +58,6 @@ class Online(NamedTuple):
     rows: Sequence[Row] = ()
     is_loaded: bool = False
     is_behind: bool = False
-    is_tainted: bool = False
 
 
 @dataclass
@@ -74,7 +73,6 @@ class Generation:
         hidden: By key, online (True) or offline (False): up to which number it is erased.
         filled: When a job last brought rows to the online store.
         is_behind: The online store lacks what a job has brought.
-        is_tainted: It was not loaded when erased rows came back, and nobody looks for these then.
         is_suspect: The online store has lost or had lost something since the services looked.
     """
 
@@ -88,7 +86,6 @@ class Generation:
     is_backfilled: bool = False
     filled: int = 0
     is_behind: bool = False
-    is_tainted: bool = False
     is_suspect: bool = False
 
     def is_served(self, row: Row) -> bool:
@@ -154,12 +151,12 @@ class Model:
         """A view is not served any more."""
         one.is_loaded = one.is_behind = False
         if is_emptied:
-            one.online, one.is_tainted = [], False
+            one.online = []
 
     def saved(self) -> Mapping[str, Online]:
         """The state of the online store, by id of the generation."""
         return {
-            one.view.id: Online(tuple(one.online), one.is_loaded, one.is_behind, one.is_tainted)
+            one.view.id: Online(tuple(one.online), one.is_loaded, one.is_behind)
             for one in self.views.values()
         }
 
@@ -173,7 +170,6 @@ class Model:
             one.online = [*old.rows, *since]
             one.is_loaded, one.is_suspect = old.is_loaded, True
             one.is_behind = old.is_behind or one.filled > number
-            one.is_tainted = old.is_tainted or (not one.is_loaded and one.has_erased_rows())
 
     def load(self, one: Generation) -> None:
         """All that is kept of a view is offered to the online store."""

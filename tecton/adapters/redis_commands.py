@@ -26,7 +26,7 @@ from redis.exceptions import (
 )
 
 from tecton.adapters.redis_keys import Buckets
-from tecton.errors import StoreUnavailable
+from tecton.errors import StoreForbids, StoreUnavailable
 
 Ask = Callable[["Command"], Any]
 """Sends one command, wherever its key is just now."""
@@ -195,7 +195,7 @@ def unavailable(error: Exception) -> StoreUnavailable:
     while cause is not None:
         for kind, words, message in _REASONS:
             if isinstance(cause, kind) and re.search(words, str(cause)):
-                return StoreUnavailable(message)
+                return (StoreForbids if message == _FORBIDDEN else StoreUnavailable)(message)
         cause = cause.__cause__
     # Of a command that it does not know Redis quotes what follows it.
     said, _, _ = str(error).partition(", with args")

@@ -15,7 +15,8 @@ from __future__ import annotations
 import secrets
 import struct
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
+from contextlib import suppress
+from itertools import islice, product
 from typing import Any, NamedTuple
 
 from tecton.adapters.redis_client import connect
@@ -31,7 +32,7 @@ from tecton.adapters.redis_keys import (
 )
 from tecton.adapters.redis_windows import RedisWindows
 from tecton.applied import AppliedView, workspace_of_log
-from tecton.errors import StoreUnavailable, ViewNotLoaded
+from tecton.errors import StoreForbids, StoreUnavailable, ViewNotLoaded
 from tecton.failpoints import Point, reach
 from tecton.rows import FeatureRow
 from tecton.stores import NOTHING_REACHED, Aggregated, Doubt, Reached, Stored
@@ -54,6 +55,7 @@ _ORDER = struct.Struct(">qq")
 _RESERVE, _RAISE = map(Script.load, ("reserve", "raise"))
 _UPSERT, _ERASE = map(Script.load, ("upsert", "erase"))
 _BEGIN, _MARK, _ADVANCE = map(Script.load, ("begin", "loaded", "advance"))
+_FORGET = Script.load("forget")
 
 
 class RedisOnlineStore:
@@ -167,11 +169,17 @@ class RedisOnlineStore:
 
     def keys(self, view: str) -> Iterator[str]:
         """The join keys of which there is something in a view."""
-        for names in self._walk(view):
+        for names in self._walk(view, self._tags):
             yield from (key_in(name) for name in names)
 
-    def begin_load(self, view: str) -> str:
-        """Say that all rows of a view are going to be offered."""
+    def begin_load(self, view: str, erased: int = 0) -> str:
+        """Say that rows of a view are going to be offered."""
+        [has] = self.reached([view])
+        if has.erased < erased:
+            with suppress(StoreForbids):
+                self.forget([view])
+                # At once, so that of two who load it the second does not empty it again.
+                self.advance(view, Reached(erased=erased))
         load = secrets.token_hex(8)
         self._redis.ask_all(
             [_BEGIN.on([loading_key(tag, view)], load, LOAD_MS) for tag in self._tags]
@@ -231,15 +239,17 @@ class RedisOnlineStore:
         # First: whoever reads on finds no marker any more before it misses a row.
         self._redis.ask_all([delete(mark) for mark in marks])
         count = 0
-        for view in views:
-            for names in self._walk(view):
-                self._redis.ask_all([delete(name) for name in names])
+        for view, tag in product(views, self._tags):
+            of_bucket = [name(tag, view) for name in _MARKS]
+            for names in self._walk(view, [tag]):
+                if names:
+                    self._redis.ask(_FORGET.on([*of_bucket, *names]))
                 count += len(names)
         return count
 
-    def _walk(self, view: str) -> Iterator[Sequence[str]]:
-        """The keys of a view's rows, some at a time, some maybe twice."""
-        for tag in self._tags:
+    def _walk(self, view: str, tags: Sequence[str]) -> Iterator[Sequence[str]]:
+        """The keys of a view's rows in some buckets, some at a time, some maybe twice."""
+        for tag in tags:
             prefix = row_key(tag, view, "")
             cursor = 0
             while True:

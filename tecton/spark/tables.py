@@ -105,11 +105,12 @@ class JobStores(StoreTables):
         should = self._told(state, view)
         # Clocks differ and go back, a view's numbers never do.
         number = max(micros_of(self.clock()), should.batch + 1)
+        if view_id in online.unloaded([view_id]):
+            load = online.begin_load(view_id, should.erased)
+            return Fill(load, number, should.erased)
         load = online.begin_load(view_id)
         # From here on the load tells whether the online store goes back.
         [has] = online.reached([view_id])
-        if view_id in online.unloaded([view_id]):
-            return Fill(load, number, should.erased)
         if has.batch < should.batch and has.erased >= should.erased:
             # It has gone back and nobody has seen it yet; after this job nobody would.
             online.unmark([view_id])

@@ -125,8 +125,16 @@ class OnlineStore(WindowStore, Protocol):
         some at a time.
         """
 
-    def begin_load(self, view: str) -> str:
-        """Say that all rows of a view are going to be offered; answers what to end it with."""
+    def begin_load(self, view: str, erased: int = 0) -> str:
+        """
+        Say that rows of a view are going to be offered; answers what to end it with.
+
+        Args:
+            view: The view.
+            erased: Of a view that nobody reads: up to which erasure it shall have come. If it has
+                not, rows that were erased may be among those it has, so all of these go first.
+                They stay where the store may not list them.
+        """
 
     def mark_loaded(
         self, views: Sequence[str], load: str | None = None, reached: Reached = NOTHING_REACHED

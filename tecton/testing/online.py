@@ -123,9 +123,12 @@ class InMemoryOnlineStore:
         self._check()
         yield from [key for name, key in [*self.rows, *self.windows.events] if name == view]
 
-    def begin_load(self, view: str) -> str:
-        """Say that all rows of a view are going to be offered."""
-        self._check()
+    def begin_load(self, view: str, erased: int = 0) -> str:
+        """Say that rows of a view are going to be offered."""
+        [has] = self.reached([view])
+        if has.erased < erased:
+            self.forget([view])
+            self.advance(view, Reached(erased=erased))
         self._loads.add((view, load := new_id()))
         return load
 

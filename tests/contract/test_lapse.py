@@ -218,6 +218,18 @@ def test_erasure_does_not_hide_that_the_store_went_back(play: Play, later: timed
     assert play.look() == []
 
 
+def test_view_that_was_not_loaded_is_emptied_before_it_is_filled(play: Play) -> None:
+    """Nobody looks at it before, and afterwards it would count as right."""
+    play.job("a", "b")
+    play.online.unmark([VIEW.online_id])
+    play.redis.save()
+    play.erase("a")
+    play.redis.go_back()
+    assert play.look() == []
+    assert play.served() == keys("b")
+    assert play.look() == []
+
+
 def test_emptied_store_is_loaded_once(play: Play) -> None:
     """It is lost, not gone back; afterwards it has what it should have."""
     play.job("a", "b")

@@ -190,6 +190,13 @@ def test_losses_in_the_worst_moments(tmp_path: Path, redis_url: str) -> None:
             lambda: machine.ingest(1, second, False, 9),
             lambda: machine.cross(0, first, second),
             lambda: machine.ingest(1, third, False, 9),
+            # Rows of an erased key come back with a view that was not loaded.
+            lambda: machine.ingest(0, first, False),
+            machine.save,
+            lambda: machine.erase(newest, USERS[0], (True, False)),
+            lambda: machine.restore(0, []),
+            lambda: machine.look(0),
+            lambda: machine.reload(1),
         )
     finally:
         machine.teardown()

@@ -129,6 +129,7 @@ class JobsMachine(Machine):
         """A whole view, again or for the first time; requests come while it runs."""
         self.begin_job()
         one = self.model.views[self.state.views[view % len(self.state.views)].name]
+        self.empty([one])
         self.model.backfill_batch(one, self.end(one, self.now))
 
         def wait(_: datetime) -> None:
@@ -149,6 +150,7 @@ class JobsMachine(Machine):
             return
         end = from_micros(self.end(one, self.now))
         period = Period(end - days * one.view.batch_schedule, end)
+        self.empty([one])
         list(rerun(self.scene.stores, self.state, one.view, [period]))
         self.model.replace(one, *map(micros_of, period))
         self.trust([one])
@@ -161,6 +163,7 @@ class JobsMachine(Machine):
         at = self.now + days * DAY
         self.refresh()
         ones = [self.model.views[view.name] for view in self.state.views]
+        self.empty(ones)
         lacking = [
             one for one in ones if not one.is_backfilled or (one.view.online and not one.is_loaded)
         ]
