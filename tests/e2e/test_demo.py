@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.processes import running_in
+from tests.running import wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
 DEMO_SECONDS = 900
@@ -42,4 +43,4 @@ def test_demo_gives_right_answers_and_leaves_nothing(temp_folder: Path) -> None:
     assert "every answer was right" in done.stdout
     assert "WRONG" not in done.stdout
     assert list(temp_folder.glob("emberstore-*")) == []
-    assert running_in(temp_folder) == []
+    wait_for(lambda: not running_in(temp_folder), "the demo's processes to end")
