@@ -26,6 +26,23 @@ def _lapsed(scene: Scene, state: WorkspaceState) -> list[Lapsed]:
     return list(mark_lapsed(*stores, [state], scene.clock()))
 
 
+def _gone_back(scene: Scene) -> WorkspaceState:
+    """A loaded view, in a Redis that has lost what a frontfill has brought since."""
+    scene.write_batch(("a", utc(2), 1))
+    state = scene.example()
+    scene.backfill(state)
+    client = scene.online.client
+    snapshot = {key: client.dump(key) for key in client.keys("*")}
+    scene.write_batch(("a", utc(2), 1), ("b", utc(3, 1), 2))
+    scene.clock.advance(DAY)
+    scene.frontfill(state)
+    assert [b"[1]", b"[2]"] == scene.served(state, "a", "b")
+    client.flushall()
+    for key, value in snapshot.items():
+        client.restore(key, 0, value)
+    return state
+
+
 def test_lost_view_is_reloaded_from_offline_and_push_tables(scene: Scene) -> None:
     """Batch rows, pushed rows that a frontfill has taken, and those that none has taken yet."""
     scene.write_batch(("a", utc(2), 1), ("b", utc(2, 1), 2), ("old", utc(1) - 30 * DAY, 9))
@@ -90,18 +107,7 @@ def test_offline_table_that_was_turned_on_just_now_fills_nothing(scene: Scene) -
 
 def test_batch_rows_that_an_old_state_of_redis_lacks_are_loaded_again(scene: Scene) -> None:
     """The frontfill after the snapshot left its number in the store, which Redis does not have."""
-    scene.write_batch(("a", utc(2), 1))
-    state = scene.example()
-    scene.backfill(state)
-    client = scene.online.client
-    snapshot = {key: client.dump(key) for key in client.keys("*")}
-    scene.write_batch(("a", utc(2), 1), ("b", utc(3, 1), 2))
-    scene.clock.advance(DAY)
-    scene.frontfill(state)
-    assert [b"[1]", b"[2]"] == scene.served(state, "a", "b")
-    client.flushall()
-    for key, value in snapshot.items():
-        client.restore(key, 0, value)
+    state = _gone_back(scene)
     assert [b"[1]", None] == scene.served(state, "a", "b")
 
     assert [Lapsed("click_events_fv", erased=False)] == _lapsed(scene, state)
@@ -131,17 +137,7 @@ def test_job_fills_a_view_as_far_as_erasures_have_come(is_offline: bool, scene: 
 
 def test_job_does_not_hide_that_redis_went_back(scene: Scene) -> None:
     """Its own rows say nothing of those of the job before, which an old state of Redis lacks."""
-    scene.write_batch(("a", utc(2), 1))
-    state = scene.example()
-    scene.backfill(state)
-    client = scene.online.client
-    snapshot = {key: client.dump(key) for key in client.keys("*")}
-    scene.write_batch(("a", utc(2), 1), ("b", utc(3, 1), 2))
-    scene.clock.advance(DAY)
-    scene.frontfill(state)
-    client.flushall()
-    for key, value in snapshot.items():
-        client.restore(key, 0, value)
+    state = _gone_back(scene)
     scene.clock.advance(DAY)
 
     # Nobody has looked in between.
