@@ -45,7 +45,7 @@ serve: install ## keep the service up on port 8080 with the store of feature_rep
 test: install ## the whole suite, with real Redis, Delta and Spark
 	$(PYTEST)
 
-test-fast: $(INSTALLED) ## what needs no JVM, with fewer random examples: in under a minute
+test-fast: $(INSTALLED) ## what needs no JVM, with fewer random examples: a minute or two
 	STATE_MACHINE_EXAMPLES=3 $(PYTEST) --hypothesis-profile=quick --ignore=tests/spark --ignore=tests/e2e -m "not spark"
 
 test-redis: $(INSTALLED) ## what needs Redis; REDIS_SERVER=/path/to/redis-server tries that one
