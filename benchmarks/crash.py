@@ -41,7 +41,7 @@ with journal.alive(state.folder, lambda: None):
     with journal.carry_out(run):
         with open("begun", "w") as file:
             file.write(f"{run.attempt} {os.getpid()}")
-        time.sleep(3600)
+        time.sleep(3600)  # it is killed long before
 """
 
 # The commands, with jobs that are the script above.
@@ -121,7 +121,7 @@ def _begun(folder: Path, attempt: int) -> int:
         text = (folder / "begun").read_text().split() if (folder / "begun").exists() else []
         if text[:1] == [str(attempt)]:
             return int(text[1])
-        time.sleep(0.1)
+        time.sleep(0.1)  # between two looks; minutes are measured
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ class DataType:
     @property
     def spark(self) -> str:
         """The type's name in Spark's DDL."""
-        raise NotImplementedError
+        raise NotImplementedError  # each type says its own, as in the methods below
 
     def accept(self, value: Any) -> Any:
         """JSON → canonical. Null is the caller's matter.

@@ -64,7 +64,7 @@ def gated(record):
     import os, time
     open(FOLDER + "/begun", "w").close()
     while not os.path.exists(FOLDER + "/gate"):
-        time.sleep(0.02)
+        time.sleep(0.02)  # between two looks for the gate
     return record
 """
 
